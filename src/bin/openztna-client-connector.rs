@@ -1,0 +1,2 @@
+//! The connector: service and command line.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The connector: joins names (`dns`), packets (`netstack`) and the operating system (`platform`).
+#![forbid(unsafe_code)]
