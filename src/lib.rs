@@ -1,2 +1,4 @@
 //! The connector: joins names (`dns`), packets (`netstack`) and the operating system (`platform`).
 #![forbid(unsafe_code)]
+
+pub mod connector;

@@ -1,0 +1,1 @@
+//! TCP in user space, by smoltcp.
