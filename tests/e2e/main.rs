@@ -1,0 +1,2 @@
+//! End-to-end tests in network namespaces.
+fn main() {}
