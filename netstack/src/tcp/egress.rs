@@ -1,0 +1,87 @@
+//! Packets out: the flows that have something to do take turns.
+use std::time::Instant;
+
+use smoltcp::iface::PollResult;
+use smoltcp::socket::tcp::State;
+
+use super::device::Device;
+use super::limits::RETRY;
+use super::{FlowId, TcpStack};
+
+/// How a flow's turn ended.
+enum Turn {
+    /// It has nothing more to send for now.
+    Idle,
+    /// It has sent its share and may have more.
+    Over,
+    /// It may send more only later.
+    Paced(Instant),
+}
+
+impl TcpStack {
+    /// Gives flows their turns until there is a packet to fetch or nothing left to do.
+    pub(super) fn fill_outbox(&mut self) {
+        while self.outbox.len() == 0 {
+            let Some(id) = self.ready.front() else {
+                return;
+            };
+            self.drive(id);
+        }
+    }
+
+    /// Sets the flow's timer to what smoltcp and our own patience ask for.
+    pub(super) fn schedule(&mut self, id: FlowId) {
+        let now = self.clock.now();
+        let Some(flow) = self.table.get_mut(id) else {
+            return;
+        };
+        let mut wanted = flow.deadline(self.limits.idle_timeout, now);
+        if !flow.quiet && !flow.is_over() {
+            let poll_at = self.interface.poll_at(self.clock.stack_now(), &flow.sockets);
+            let poll_at = poll_at.map(|at| self.clock.from_stack(at));
+            let poll_at = poll_at.map(|at| if at <= now { now + RETRY } else { at });
+            wanted = wanted.into_iter().chain(poll_at).min();
+        }
+        self.timers.set(id, &mut flow.wake_at, wanted);
+    }
+
+    fn drive(&mut self, id: FlowId) {
+        let turn = self.take_turn(id);
+        if let Some(flow) = self.table.get_mut(id) {
+            self.ready.remove(&mut flow.places.ready);
+        }
+        self.settle(id);
+        match turn {
+            Turn::Idle => self.schedule(id),
+            Turn::Over => self.make_ready(id),
+            Turn::Paced(until) => self.wake_at(id, until),
+        }
+    }
+
+    fn take_turn(&mut self, id: FlowId) -> Turn {
+        let Some(flow) = self.table.get_mut(id).filter(|flow| !flow.quiet && !flow.is_over()) else {
+            return Turn::Idle;
+        };
+        let now = self.clock.stack_now();
+        let allowance = flow.pace.allowance(self.clock.now());
+        let mut device =
+            Device { inbound: None, outbox: &mut self.outbox, link: flow.key.link, mtu: self.mtu };
+        for sent in 0..allowance {
+            self.counters.polls += 1;
+            let result = self.interface.poll_egress(now, &mut device, &mut flow.sockets);
+            if result == PollResult::None {
+                flow.pace.spend(sent);
+                flow.quiet = flow.state() == State::TimeWait;
+                return Turn::Idle;
+            }
+        }
+        flow.pace.spend(allowance);
+        if flow.pace.is_spent() { Turn::Paced(flow.pace.resumes_at()) } else { Turn::Over }
+    }
+
+    fn wake_at(&mut self, id: FlowId, at: Instant) {
+        if let Some(flow) = self.table.get_mut(id) {
+            self.timers.set(id, &mut flow.wake_at, Some(at));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Two stacks against each other over a simulated link.
