@@ -1,0 +1,105 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+//!
+//! Sums are kept in native byte order: the one's complement sum does not depend on it (RFC 1071, section 2 B).
+
+use std::net::IpAddr;
+
+/// One's complement partial sum of `bytes`, not folded; an odd last byte is padded with zero.
+pub fn sum(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks_exact(4);
+    let rest = words.remainder();
+    let mut tail = [0; 4];
+    tail[..rest.len()].copy_from_slice(rest);
+    let whole: u64 = words.map(|w| u64::from(u32::from_ne_bytes([w[0], w[1], w[2], w[3]]))).sum();
+    whole + u64::from(u32::from_ne_bytes(tail))
+}
+
+/// Folds a partial sum to 16 bits.
+pub fn fold(mut sum: u64) -> u16 {
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+/// Partial sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1).
+/// `length` is that of transport header and payload in bytes.
+pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> u64 {
+    let length = (length as u32).to_be_bytes();
+    address(source) + address(destination) + sum(&length) + sum(&[0, 0, 0, protocol])
+}
+
+/// Partial sum of an address's bytes.
+pub fn address(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(v4) => sum(&v4.octets()),
+        IpAddr::V6(v6) => sum(&v6.octets()),
+    }
+}
+
+/// Partial sum of a 16-bit value as it stands in a packet.
+pub fn word(value: u16) -> u64 {
+    u64::from(u16::from_ne_bytes(value.to_be_bytes()))
+}
+
+/// Updates a finished checksum at `field` (2 bytes) for content whose sum went from `old` to `new` (RFC 1624, equation 3).
+pub fn adjust_finished(field: &mut [u8], old: u64, new: u64) {
+    let present = u16::from_ne_bytes([field[0], field[1]]);
+    let adjusted = !fold(u64::from(!present) + u64::from(!fold(old)) + new);
+    field[..2].copy_from_slice(&adjusted.to_ne_bytes());
+}
+
+/// Updates an unfinished checksum at `field`: the uncomplemented pseudo-header sum that offload leaves there.
+pub fn adjust_unfinished(field: &mut [u8], old: u64, new: u64) {
+    let present = u16::from_ne_bytes([field[0], field[1]]);
+    let adjusted = fold(u64::from(present) + u64::from(!fold(old)) + new);
+    field[..2].copy_from_slice(&adjusted.to_ne_bytes());
+}
+
+/// Writes the checksum of an IPv4 header of `length` bytes at the start of `packet`.
+pub fn write_ipv4_header(packet: &mut [u8], length: usize) {
+    packet[10..12].fill(0);
+    let checksum = !fold(sum(&packet[..length]));
+    packet[10..12].copy_from_slice(&checksum.to_ne_bytes());
+}
+
+/// Whether transport header and payload (`transport`) carry a right checksum, given their pseudo-header sum.
+pub fn is_valid(transport: &[u8], pseudo_header: u64) -> bool {
+    fold(sum(transport) + pseudo_header) == 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_the_example_of_rfc_1071() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&bytes)).to_ne_bytes(), [0xdd, 0xf2]);
+    }
+
+    #[test]
+    fn incremental_update_equals_full_computation() {
+        for seed in 0..2000u32 {
+            let mut bytes: Vec<u8> = (0..40u32).map(|i| (seed.wrapping_mul(2654435761) >> (i % 24)) as u8 ^ i as u8).collect();
+            bytes[16..18].fill(0);
+            let full = !fold(sum(&bytes));
+            bytes[16..18].copy_from_slice(&full.to_ne_bytes());
+            let old = sum(&bytes[4..8]);
+            bytes[4..8].copy_from_slice(&(seed.wrapping_mul(40503)).to_be_bytes());
+            let new = sum(&bytes[4..8]);
+            adjust_finished(&mut bytes[16..18], old, new);
+            assert!(is_valid(&bytes, 0), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn unfinished_sum_follows_the_addresses() {
+        let a: IpAddr = "10.0.0.1".parse().unwrap();
+        let b: IpAddr = "100.64.3.4".parse().unwrap();
+        let c: IpAddr = "192.0.2.9".parse().unwrap();
+        let mut field = fold(pseudo_header(a, b, 6, 1000)).to_ne_bytes();
+        adjust_unfinished(&mut field, address(b), address(c));
+        assert_eq!(u16::from_ne_bytes(field), fold(pseudo_header(a, c, 6, 1000)));
+    }
+}

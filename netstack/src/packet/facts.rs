@@ -1,0 +1,249 @@
+//! What the datapath must know of a packet: addresses, transport, lengths.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::{IpNumber, IpSlice};
+
+use super::{ICMP, ICMPV6, TCP, UDP};
+
+/// Facts of one whole IP packet; offsets and lengths in bytes from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Transport protocol (IANA number).
+    pub protocol: u8,
+    /// Where the transport header starts.
+    pub transport_at: usize,
+    /// Length of the packet; bytes behind it are padding.
+    pub length: usize,
+    /// What the transport header says.
+    pub transport: Transport,
+}
+
+/// The transport header's facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP (RFC 9293).
+    Tcp(Tcp),
+    /// UDP (RFC 768).
+    Udp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// ICMP or ICMPv6 echo request or reply.
+    Echo {
+        /// The identifier, which translation treats as a port.
+        id: u16,
+        /// A request, or else a reply.
+        is_request: bool,
+    },
+    /// An ICMP or ICMPv6 error that quotes a packet, from 8 bytes behind `transport_at`.
+    Error,
+    /// A fragment, first or later.
+    Fragment,
+    /// Anything else.
+    Other,
+}
+
+/// The TCP header's facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp {
+    /// Source port.
+    pub source: u16,
+    /// Destination port.
+    pub destination: u16,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number.
+    pub acknowledgement: u32,
+    /// Flags, FIN in bit 0 (the header's byte 13).
+    pub flags: u8,
+    /// Length of the header with its options.
+    pub header_length: usize,
+}
+
+impl Tcp {
+    /// The sender has finished.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+
+    /// Whether all of `flags` are set.
+    pub fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+}
+
+impl Facts {
+    /// Reads a whole packet; `None` when it is malformed.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let slice = IpSlice::from_slice(bytes).ok()?;
+        let payload = slice.payload();
+        let transport_at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
+        let (source, destination) = addresses(bytes)?;
+        let transport = if payload.fragmented { Transport::Fragment } else { transport(payload.ip_number, payload.payload)? };
+        let length = transport_at + payload.payload.len();
+        Some(Self { source, destination, protocol: payload.ip_number.0, transport_at, length, transport })
+    }
+
+    /// Reads the packet that an ICMP error quotes, which may be cut short behind 8 bytes of transport header.
+    pub fn parse_quoted(bytes: &[u8]) -> Option<Self> {
+        let (source, destination) = addresses(bytes)?;
+        let (protocol, transport_at, is_fragment) = match source {
+            IpAddr::V4(_) => (bytes[9], usize::from(bytes[0] & 15) * 4, bytes[6] & 0x1f != 0 || bytes[7] != 0),
+            IpAddr::V6(_) => (bytes[6], 40, false),
+        };
+        let ports = bytes.get(transport_at..transport_at + 8)?;
+        if is_fragment || transport_at < 20 {
+            return None;
+        }
+        let word = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
+        let transport = match protocol {
+            TCP => Transport::Tcp(Tcp {
+                source: word(0),
+                destination: word(2),
+                sequence: u32::from_be_bytes([ports[4], ports[5], ports[6], ports[7]]),
+                acknowledgement: 0,
+                flags: 0,
+                header_length: 8,
+            }),
+            UDP => Transport::Udp { source: word(0), destination: word(2) },
+            ICMP | ICMPV6 => Transport::Echo { id: word(4), is_request: matches!(ports[0], 8 | 128) },
+            _ => return None,
+        };
+        Some(Self { source, destination, protocol, transport_at, length: bytes.len(), transport })
+    }
+
+    /// Source and destination port; an echo's identifier stands for both.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Transport::Tcp(tcp) => Some((tcp.source, tcp.destination)),
+            Transport::Udp { source, destination } => Some((source, destination)),
+            Transport::Echo { id, .. } => Some((id, id)),
+            Transport::Error | Transport::Fragment | Transport::Other => None,
+        }
+    }
+
+    /// Whether it is IPv6.
+    pub fn is_ipv6(&self) -> bool {
+        self.source.is_ipv6()
+    }
+
+    /// Bytes of transport header and payload.
+    pub fn transport_length(&self) -> usize {
+        self.length - self.transport_at
+    }
+
+    /// Where the transport checksum is, from the packet's start; `None` for protocols that we do not translate.
+    pub fn checksum_at(&self) -> Option<usize> {
+        let offset = match self.protocol {
+            TCP => 16,
+            UDP => 6,
+            ICMP | ICMPV6 => 2,
+            _ => return None,
+        };
+        Some(self.transport_at + offset)
+    }
+}
+
+/// Source and destination of a packet whose fixed header is whole.
+fn addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    match bytes.first()? >> 4 {
+        4 => {
+            let header: &[u8; 20] = bytes.first_chunk()?;
+            let at = |i: usize| Ipv4Addr::new(header[i], header[i + 1], header[i + 2], header[i + 3]);
+            Some((at(12).into(), at(16).into()))
+        }
+        6 => {
+            let header: &[u8; 40] = bytes.first_chunk()?;
+            let source: [u8; 16] = header[8..24].try_into().ok()?;
+            let destination: [u8; 16] = header[24..40].try_into().ok()?;
+            Some((Ipv6Addr::from(source).into(), Ipv6Addr::from(destination).into()))
+        }
+        _ => None,
+    }
+}
+
+/// The transport header's facts; `None` when it is cut short.
+fn transport(protocol: IpNumber, payload: &[u8]) -> Option<Transport> {
+    let word = |at: usize| u16::from_be_bytes([payload[at], payload[at + 1]]);
+    match protocol.0 {
+        TCP => tcp(payload).map(Transport::Tcp),
+        UDP if payload.len() >= 8 => Some(Transport::Udp { source: word(0), destination: word(2) }),
+        ICMP if payload.len() >= 8 => Some(match payload[0] {
+            0 | 8 => Transport::Echo { id: word(4), is_request: payload[0] == 8 },
+            3 | 11 | 12 => Transport::Error,
+            _ => Transport::Other,
+        }),
+        ICMPV6 if payload.len() >= 8 => Some(match payload[0] {
+            128 | 129 => Transport::Echo { id: word(4), is_request: payload[0] == 128 },
+            1..=4 => Transport::Error,
+            _ => Transport::Other,
+        }),
+        UDP | ICMP | ICMPV6 => None,
+        _ => Some(Transport::Other),
+    }
+}
+
+fn tcp(payload: &[u8]) -> Option<Tcp> {
+    let header: &[u8; 20] = payload.first_chunk()?;
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let long = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let header_length = usize::from(header[12] >> 4) * 4;
+    if header_length < 20 || header_length > payload.len() {
+        return None;
+    }
+    Some(Tcp {
+        source: word(0),
+        destination: word(2),
+        sequence: long(4),
+        acknowledgement: long(8),
+        flags: header[13],
+        header_length,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_etherparse_builds() {
+        let builder = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1234, 80, 77, 1000).ack(99);
+        let mut packet = Vec::new();
+        builder.write(&mut packet, b"hello").unwrap();
+        let facts = Facts::parse(&packet).unwrap();
+        let Transport::Tcp(tcp) = facts.transport else { panic!("not TCP") };
+        assert_eq!((tcp.source, tcp.destination, tcp.sequence, tcp.acknowledgement), (1234, 80, 77, 99));
+        assert_eq!((facts.transport_at, facts.length, facts.protocol), (20, packet.len(), TCP));
+    }
+
+    #[test]
+    fn a_fragment_is_no_transport() {
+        let mut packet = Vec::new();
+        etherparse::PacketBuilder::ipv4([1, 1, 1, 1], [2, 2, 2, 2], 9).udp(1, 2).write(&mut packet, &[0; 64]).unwrap();
+        packet[6] |= 0x20;
+        super::super::checksum::write_ipv4_header(&mut packet, 20);
+        assert_eq!(Facts::parse(&packet).unwrap().transport, Transport::Fragment);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Facts::parse(&bytes);
+            let _ = Facts::parse_quoted(&bytes);
+        }
+    }
+}

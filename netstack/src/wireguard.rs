@@ -1,0 +1,316 @@
+//! One WireGuard peer: boringtun behind our own deadlines, the only file that touches it.
+//!
+//! boringtun advances its time only in `update_timers` and does not say when it next wants to be called, so this file
+//! keeps the same instants and computes the deadlines itself (the protocol's constants: WireGuard paper, section 6.1).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use boringtun::noise::{Tunn, TunnResult};
+use boringtun::x25519::{PublicKey, StaticSecret};
+
+use crate::send_batch::SendBatch;
+
+/// A handshake initiation is sent again after this long.
+const REKEY_TIMEOUT: Duration = Duration::from_secs(5);
+/// At most this much later, so that peers do not fall into step (paper: a third of a second).
+const MOST_JITTER: u32 = 333;
+/// An answer of no content is due after data came and nothing went for this long.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A session is of no use any more after this long.
+const REJECT_AFTER_TIME: Duration = Duration::from_secs(180);
+/// boringtun gives a handshake up after 90 s; we begin anew this much later while the gateway is wanted.
+const RETRY_AFTER_GIVING_UP: Duration = Duration::from_secs(15);
+/// A deadline that has passed without effect is looked at again after this long, never at once.
+const LEAST_WAIT: Duration = Duration::from_millis(500);
+/// Bytes that WireGuard puts around a packet.
+pub const OVERHEAD: usize = 32;
+/// boringtun writes a handshake into any buffer that it is given: it must hold at least this.
+const HANDSHAKE_LENGTH: usize = 148;
+const DATA_MESSAGE: u8 = 4;
+
+/// How a peer is reached and known.
+pub struct PeerConfig {
+    /// Our private key.
+    pub private_key: [u8; 32],
+    /// The peer's public key.
+    pub public_key: [u8; 32],
+    /// A preshared key on top.
+    pub preshared_key: Option<[u8; 32]>,
+    /// Where it was last known to be.
+    pub endpoint: SocketAddr,
+    /// Persistent keepalive in seconds; 0: none.
+    pub keepalive: u16,
+}
+
+/// What opening a datagram gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// An IP packet of that many bytes stands in the buffer.
+    Packet(usize),
+    /// A sound message without a packet: handshake, cookie or keepalive.
+    Nothing,
+    /// Not authentic, replayed, or no message at all.
+    Bad,
+}
+
+/// What is known of a peer, for `status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// When an authenticated message last came.
+    pub proven_at: Option<Instant>,
+    /// Time between the last handshake's initiation and its response.
+    pub round_trip: Option<Duration>,
+    /// When the present session was made.
+    pub established_at: Option<Instant>,
+    /// When the present try to make a session began.
+    pub trying_since: Option<Instant>,
+    /// Bytes of datagrams sent.
+    pub sent: u64,
+    /// Bytes of datagrams that were authentic.
+    pub received: u64,
+}
+
+/// A peer with its session.
+pub struct Peer {
+    tunn: Box<Tunn>,
+    endpoint: SocketAddr,
+    keepalive: Option<Duration>,
+    stats: PeerStats,
+    initiation_sent: Option<Instant>,
+    data_sent: Option<Instant>,
+    anything_sent: Option<Instant>,
+    data_received: Option<Instant>,
+    keepalive_due: Option<Instant>,
+    retry_at: Option<Instant>,
+    updated_at: Option<Instant>,
+    jitter: u32,
+}
+
+/// Our public key that belongs to `private_key`.
+pub fn public_key(private_key: [u8; 32]) -> [u8; 32] {
+    PublicKey::from(&StaticSecret::from(private_key)).to_bytes()
+}
+
+/// The receiver index of a datagram's header, which names the peer in its upper 24 bits; `None` for an initiation.
+pub fn peer_index(datagram: &[u8]) -> Option<u32> {
+    let at = match (datagram.first()?, datagram.len()) {
+        (2, 92) => 8,
+        (3, 64) | (&DATA_MESSAGE, 32..) => 4,
+        _ => return None,
+    };
+    let index: [u8; 4] = datagram[at..at + 4].try_into().ok()?;
+    Some(u32::from_le_bytes(index) >> 8)
+}
+
+impl Peer {
+    /// A peer without a session; `index` (24 bits) is its number in our datagrams' receiver field.
+    pub fn new(config: PeerConfig, index: u32, now: Instant) -> Self {
+        let keepalive = (config.keepalive > 0).then_some(config.keepalive);
+        let private_key = StaticSecret::from(config.private_key);
+        let tunn = Tunn::new(private_key, PublicKey::from(config.public_key), config.preshared_key, keepalive, index, None);
+        let keepalive = keepalive.map(|seconds| Duration::from_secs(seconds.into()));
+        Self {
+            tunn: Box::new(tunn),
+            endpoint: config.endpoint,
+            keepalive,
+            stats: PeerStats::default(),
+            initiation_sent: None,
+            data_sent: None,
+            anything_sent: None,
+            data_received: None,
+            keepalive_due: keepalive.map(|interval| now + interval),
+            retry_at: None,
+            updated_at: None,
+            jitter: u32::from_le_bytes([config.public_key[0], config.public_key[1], config.public_key[2], 0]),
+        }
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> SocketAddr {
+        self.endpoint
+    }
+
+    /// What is known of it.
+    pub fn stats(&self) -> PeerStats {
+        self.stats
+    }
+
+    /// Whether a session exists that can carry packets now.
+    pub fn is_established(&self, now: Instant) -> bool {
+        self.stats.established_at.is_some_and(|at| now.saturating_duration_since(at) < REJECT_AFTER_TIME)
+    }
+
+    /// Begins a handshake now unless one is under way.
+    pub fn connect(&mut self, batch: &mut SendBatch, now: Instant) {
+        self.advance(batch, now);
+        self.retry_at = None;
+        let Some(out) = batch.spare() else { return };
+        let Some(length) = written(self.tunn.format_handshake_initiation(out, self.tunn.is_expired())) else { return };
+        self.sent(batch, length, now);
+    }
+
+    /// Seals one IP packet into the batch, or keeps it (at most 256) until the handshake is done. False: no room.
+    pub fn seal(&mut self, packet: &[u8], batch: &mut SendBatch, now: Instant) -> bool {
+        self.advance(batch, now);
+        let Some(out) = batch.spare() else { return false };
+        if out.len() < (packet.len() + OVERHEAD).max(HANDSHAKE_LENGTH) {
+            return false;
+        }
+        self.data_sent = Some(now);
+        if let Some(length) = written(self.tunn.encapsulate(packet, out)) {
+            self.sent(batch, length, now);
+        }
+        true
+    }
+
+    /// Opens a datagram into `buffer`; answers of the protocol go into the batch.
+    pub fn open(&mut self, from: SocketAddr, datagram: &[u8], buffer: &mut [u8], batch: &mut SendBatch, now: Instant) -> Opened {
+        // boringtun panics before it authenticates when the output is shorter than the input
+        if buffer.len() < datagram.len().max(HANDSHAKE_LENGTH) {
+            return Opened::Bad;
+        }
+        self.advance(batch, now);
+        match self.tunn.decapsulate(Some(from.ip()), datagram, buffer) {
+            TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
+                let length = packet.len();
+                self.data_received = Some(now);
+                self.received(from, datagram, now);
+                Opened::Packet(length)
+            }
+            TunnResult::WriteToNetwork(answer) => {
+                let length = answer.len();
+                self.answer(from, datagram, &buffer[..length], batch, now);
+                Opened::Nothing
+            }
+            TunnResult::Done => {
+                self.received(from, datagram, now);
+                Opened::Nothing
+            }
+            TunnResult::Err(_) => Opened::Bad,
+        }
+    }
+
+    /// When [`Self::advance`] must be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let handshake = self.initiation_sent.map(|at| at + REKEY_TIMEOUT + self.jitter());
+        let unanswered = match (self.data_sent, self.stats.proven_at) {
+            (Some(sent), Some(proven)) if handshake.is_none() && sent > proven => {
+                Some(proven + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
+            }
+            _ => None,
+        };
+        let answer = match (self.data_received, self.anything_sent) {
+            (Some(received), Some(sent)) if handshake.is_none() && received > sent => Some(sent + KEEPALIVE_TIMEOUT),
+            _ => None,
+        };
+        let keepalive = self.keepalive_due.filter(|_| handshake.is_none());
+        let due = [handshake, unanswered, answer, keepalive, self.retry_at].into_iter().flatten().min()?;
+        Some(self.updated_at.map_or(due, |at| due.max(at + LEAST_WAIT)))
+    }
+
+    /// Tells boringtun the time and sends what is due: to be called at the deadline and before each batch.
+    pub fn advance(&mut self, batch: &mut SendBatch, now: Instant) {
+        if self.updated_at == Some(now) {
+            return;
+        }
+        self.updated_at = Some(now);
+        let Some(out) = batch.spare() else { return };
+        match self.tunn.update_timers(out) {
+            TunnResult::WriteToNetwork(datagram) => {
+                let length = datagram.len();
+                self.sent(batch, length, now);
+            }
+            TunnResult::Err(_) => self.give_up(now),
+            TunnResult::Done | TunnResult::WriteToTunnelV4(..) | TunnResult::WriteToTunnelV6(..) => {}
+        }
+        if self.keepalive_due.is_some_and(|due| due <= now) {
+            self.keepalive_due = self.keepalive.map(|interval| now + interval);
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.updated_at = None;
+            self.connect_again(batch, now);
+        }
+    }
+
+    /// After boringtun gave up: begin anew later while somebody wants the gateway.
+    fn give_up(&mut self, now: Instant) {
+        self.initiation_sent = None;
+        self.stats.established_at = None;
+        let is_wanted = self.keepalive.is_some() || self.stats.trying_since.is_some();
+        if self.retry_at.is_none() && is_wanted {
+            self.retry_at = Some(now + RETRY_AFTER_GIVING_UP);
+        }
+    }
+
+    fn connect_again(&mut self, batch: &mut SendBatch, now: Instant) {
+        self.retry_at = None;
+        self.updated_at = Some(now);
+        let Some(out) = batch.spare() else { return };
+        let Some(length) = written(self.tunn.format_handshake_initiation(out, true)) else { return };
+        self.sent(batch, length, now);
+    }
+
+    /// A handshake message came: send the answer, then what waited for the session.
+    fn answer(&mut self, from: SocketAddr, datagram: &[u8], answer: &[u8], batch: &mut SendBatch, now: Instant) {
+        let is_cookie = answer.first() == Some(&3);
+        if !is_cookie {
+            self.established(from, datagram, now);
+        }
+        let target = if is_cookie { from } else { self.endpoint };
+        if let Some(out) = batch.spare() {
+            out[..answer.len()].copy_from_slice(answer);
+            batch.push(target, answer.len());
+            self.stats.sent += answer.len() as u64;
+            self.anything_sent = Some(now);
+        }
+        while let Some(out) = batch.spare() {
+            let Some(length) = written(self.tunn.decapsulate(None, &[], out)) else { break };
+            self.sent(batch, length, now);
+        }
+    }
+
+    fn established(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if let Some(sent) = self.initiation_sent.take() {
+            self.stats.round_trip = Some(now.saturating_duration_since(sent));
+        }
+        self.stats.established_at = Some(now);
+        self.stats.trying_since = None;
+        self.retry_at = None;
+        self.received(from, datagram, now);
+    }
+
+    /// An authentic message: the peer is where it came from (paper, section 2.1).
+    fn received(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        self.endpoint = from;
+        self.stats.proven_at = Some(now);
+        self.stats.received += datagram.len() as u64;
+    }
+
+    fn sent(&mut self, batch: &mut SendBatch, length: usize, now: Instant) {
+        let is_initiation = length == HANDSHAKE_LENGTH && batch.spare().is_some_and(|out| out[0] == 1);
+        if is_initiation {
+            self.initiation_sent = Some(now);
+            self.stats.trying_since.get_or_insert(now);
+            self.jitter = self.jitter.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        }
+        batch.push(self.endpoint, length);
+        self.stats.sent += length as u64;
+        self.anything_sent = Some(now);
+    }
+
+    fn jitter(&self) -> Duration {
+        Duration::from_millis(u64::from((self.jitter >> 16) % MOST_JITTER))
+    }
+}
+
+/// How many bytes boringtun wrote for the network.
+fn written(result: TunnResult<'_>) -> Option<usize> {
+    match result {
+        TunnResult::WriteToNetwork(datagram) => Some(datagram.len()),
+        TunnResult::Done | TunnResult::Err(_) | TunnResult::WriteToTunnelV4(..) | TunnResult::WriteToTunnelV6(..) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! The wrapper against boringtun itself, and against the traps that its sources hold.
+
+use super::*;
+
+const PACKET: [u8; 20] = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+
+fn pair(now: Instant) -> (Peer, Peer) {
+    let (a, b) = ([3; 32], [5; 32]);
+    let peer = |own: [u8; 32], other: [u8; 32], port: u16, index| {
+        let endpoint = SocketAddr::from(([192, 0, 2, 1], port));
+        let config = PeerConfig { private_key: own, public_key: public_key(other), preshared_key: None, endpoint, keepalive: 0 };
+        Peer::new(config, index, now)
+    };
+    (peer(a, b, 2, 1), peer(b, a, 1, 2))
+}
+
+fn drain(batch: &mut SendBatch) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    while let Some(transmit) = batch.pop() {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len());
+        datagrams.extend(transmit.contents.chunks(size).map(<[u8]>::to_vec));
+    }
+    datagrams
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+/// Hands datagrams to and fro until nothing is said any more; what came out at `b`.
+fn exchange(a: &mut Peer, b: &mut Peer, first: Vec<Vec<u8>>, now: Instant) -> usize {
+    let (mut to_b, mut packets, mut buffer) = (first, 0, [0; 2048]);
+    for _ in 0..6 {
+        let mut batch = SendBatch::new(64);
+        for datagram in &to_b {
+            packets += usize::from(matches!(b.open(address(1), datagram, &mut buffer, &mut batch, now), Opened::Packet(_)));
+        }
+        let to_a = drain(&mut batch);
+        for datagram in &to_a {
+            a.open(address(2), datagram, &mut buffer, &mut batch, now);
+        }
+        to_b = drain(&mut batch);
+    }
+    packets
+}
+
+#[test]
+fn packets_wait_for_the_handshake_and_then_arrive() {
+    let now = Instant::now();
+    let (mut a, mut b) = pair(now);
+    let mut batch = SendBatch::new(64);
+    for _ in 0..3 {
+        assert!(a.seal(&PACKET, &mut batch, now));
+    }
+    let first = drain(&mut batch);
+    assert_eq!(first.len(), 1, "one initiation, the packets wait");
+    assert_eq!(exchange(&mut a, &mut b, first, now), 3);
+    assert!(a.is_established(now) && a.stats().round_trip.is_some());
+    assert!(!a.is_established(now + REJECT_AFTER_TIME));
+}
+
+#[test]
+fn a_datagram_longer_than_the_buffer_is_bad_and_no_panic() {
+    let now = Instant::now();
+    let (mut a, _) = pair(now);
+    let mut long = vec![0; 4000];
+    long[0] = DATA_MESSAGE;
+    assert_eq!(a.open(address(2), &long, &mut [0; 2000], &mut SendBatch::new(64), now), Opened::Bad);
+}
+
+#[test]
+fn the_endpoint_follows_authentic_messages_only() {
+    let now = Instant::now();
+    let (mut a, mut b) = pair(now);
+    let mut batch = SendBatch::new(64);
+    a.seal(&PACKET, &mut batch, now);
+    let first = drain(&mut batch);
+    exchange(&mut a, &mut b, first, now);
+    b.seal(&PACKET, &mut batch, now);
+    let mut datagram = drain(&mut batch).remove(0);
+    datagram[20] ^= 1;
+    assert_eq!(a.open(address(77), &datagram, &mut [0; 2048], &mut batch, now), Opened::Bad);
+    assert_eq!(a.endpoint(), address(2));
+    datagram[20] ^= 1;
+    assert_eq!(a.open(address(77), &datagram, &mut [0; 2048], &mut batch, now), Opened::Packet(20));
+    assert_eq!(a.endpoint(), address(77));
+    assert_eq!(a.open(address(78), &datagram, &mut [0; 2048], &mut batch, now), Opened::Bad, "a replay");
+}
+
+#[test]
+fn an_unanswered_initiation_is_due_again_after_five_seconds() {
+    let now = Instant::now();
+    let (mut a, _) = pair(now);
+    a.connect(&mut SendBatch::new(64), now);
+    let due = a.poll_timeout().unwrap();
+    assert!(due >= now + REKEY_TIMEOUT && due <= now + REKEY_TIMEOUT + Duration::from_millis(334));
+}
+
+#[test]
+fn an_idle_session_without_keepalive_wants_no_wake_up() {
+    let now = Instant::now();
+    let (mut a, mut b) = pair(now);
+    let mut batch = SendBatch::new(64);
+    a.connect(&mut batch, now);
+    let first = drain(&mut batch);
+    exchange(&mut a, &mut b, first, now);
+    assert_eq!(a.poll_timeout(), None);
+}
+
+#[test]
+fn receiver_indices_name_the_peer() {
+    let mut datagram = vec![0; 40];
+    datagram[0] = DATA_MESSAGE;
+    datagram[4..8].copy_from_slice(&((7u32 << 8) + 3).to_le_bytes());
+    assert_eq!(peer_index(&datagram), Some(7));
+    assert_eq!(peer_index(&[1; 148]), None);
+    assert_eq!(peer_index(&[]), None);
+}
