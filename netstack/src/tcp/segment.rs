@@ -17,6 +17,10 @@ impl<'a> Segment<'a> {
     /// Reads the packet; gives nothing unless it is unfragmented TCP between unicast addresses. IPv6 extension headers
     /// are not walked: no TCP of ours uses any.
     pub(super) fn parse(packet: &'a [u8]) -> Option<Self> {
+        // smoltcp reads the version without looking whether there is any byte.
+        if packet.is_empty() {
+            return None;
+        }
         match IpVersion::of_packet(packet).ok()? {
             IpVersion::Ipv4 => Self::parse_v4(packet),
             IpVersion::Ipv6 => Self::parse_v6(packet),
