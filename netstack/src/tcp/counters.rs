@@ -5,6 +5,8 @@
 pub struct Counters {
     /// Packets of ours whose IPv4 or TCP checksum was wrong, dropped.
     pub bad_checksum: u64,
+    /// Segments dropped because they reached beyond the window that our SYN offered.
+    pub outside_window: u64,
     /// SYNs refused with a reset because the table was full.
     pub refused: u64,
     /// Half-open connections that were given up for newer ones.

@@ -74,6 +74,7 @@ impl TcpStack {
                 flow.quiet = flow.state() == State::TimeWait;
                 return Turn::Idle;
             }
+            flow.sent();
         }
         flow.pace.spend(allowance);
         if flow.pace.is_spent() { Turn::Paced(flow.pace.resumes_at()) } else { Turn::Over }

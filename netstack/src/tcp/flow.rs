@@ -3,11 +3,13 @@ use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
+use smoltcp::wire::TcpSeqNumber;
 
 use super::event::{End, Signals};
 use super::limits::{CONNECT_TIMEOUT, HALF_OPEN_TIMEOUT, TIME_WAIT, USER_TIMEOUT};
 use super::pace::Pace;
 use super::queue::Ticket;
+use super::segment::Segment;
 use super::table::FlowKey;
 
 /// A flow from its SYN until its last packet was sent *and* its owner heard of its end.
@@ -29,6 +31,8 @@ pub(super) struct Flow {
     /// One socket in a set of its own: a poll then costs the same with one flow and with 10,000.
     pub(super) sockets: SocketSet<'static>,
     handle: SocketHandle,
+    /// Where the window that our SYN offered ends, until a later packet of ours offered another.
+    first_window_end: Option<TcpSeqNumber>,
     from_listener: bool,
     opened: bool,
     finished: bool,
@@ -105,6 +109,36 @@ impl Flow {
             | State::TimeWait => false,
         };
         over || self.mute
+    }
+
+    /// Whether smoltcp may see the segment. The window in a SYN is never scaled (RFC 7323 §2.2), but smoltcp 0.14 takes
+    /// it as scaled until its next packet, so that data beyond its buffer would pass and then panic it.
+    pub(super) fn admits(&mut self, segment: &Segment) -> bool {
+        let begins = match self.state() {
+            State::Listen | State::SynSent => segment.data_begin(),
+            State::Closed
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => None,
+        };
+        if let Some(begin) = begins {
+            let window = self.socket().recv_capacity().min(usize::from(u16::MAX));
+            self.first_window_end = Some(begin + window);
+            return true;
+        }
+        self.first_window_end.is_none_or(|end| segment.data_end() <= end)
+    }
+
+    /// A packet of ours went out.
+    pub(super) fn sent(&mut self) {
+        if is_synchronized(self.state()) {
+            self.first_window_end = None;
+        }
     }
 
     /// A packet of the peer was handled. Before the flow is open nothing prolongs the wait.
@@ -201,6 +235,7 @@ impl Flow {
             heard_at: Some(now),
             sockets,
             handle,
+            first_window_end: None,
             from_listener,
             opened: false,
             finished: false,

@@ -8,7 +8,6 @@ use super::device::Device;
 use super::flow::Flow;
 use super::limits::MAX_HALF_OPEN;
 use super::segment::Segment;
-use super::table::FlowKey;
 use super::{FlowId, TcpStack};
 
 impl TcpStack {
@@ -29,8 +28,8 @@ impl TcpStack {
         self.clock.advance(now);
         let reopens = listening && segment.opens();
         match flow.filter(|id| !(reopens && self.displace_time_wait(*id))) {
-            Some(id) => self.deliver(id, packet),
-            None if segment.opens() => self.admit(key, packet),
+            Some(id) => self.deliver(id, &segment, packet),
+            None if segment.opens() => self.admit(&segment, link, packet),
             None => self.refuse(link, packet),
         }
         true
@@ -48,10 +47,14 @@ impl TcpStack {
         true
     }
 
-    fn deliver(&mut self, id: FlowId, packet: &[u8]) {
+    fn deliver(&mut self, id: FlowId, segment: &Segment, packet: &[u8]) {
         let Some(flow) = self.table.get_mut(id) else {
             return;
         };
+        if !flow.admits(segment) {
+            self.counters.outside_window += 1;
+            return;
+        }
         let (now, link) = (self.clock.stack_now(), flow.key.link);
         let mut device = Device { inbound: Some(packet), outbox: &mut self.outbox, link, mtu: self.mtu };
         self.interface.poll_ingress_single(now, &mut device, &mut flow.sockets);
@@ -63,18 +66,19 @@ impl TcpStack {
     }
 
     /// A SYN for a listener. Its socket is made now and not before, so listening costs nothing.
-    fn admit(&mut self, key: FlowKey, packet: &[u8]) {
+    fn admit(&mut self, segment: &Segment, link: u32, packet: &[u8]) {
+        let key = segment.key(link);
         let flow = Flow::accepting(key, self.limits.buffer_bytes, self.clock.now());
         let admitted = flow.filter(|_| self.make_room()).and_then(|flow| self.table.insert(flow));
         let Some(id) = admitted else {
             self.counters.refused += 1;
-            return self.refuse(key.link, packet);
+            return self.refuse(link, packet);
         };
         if let Some(flow) = self.table.get_mut(id) {
             self.half_open.push(id, &mut flow.places.half_open);
         }
         self.renew_interface();
-        self.deliver(id, packet);
+        self.deliver(id, segment, packet);
         if self.half_open.len() > MAX_HALF_OPEN {
             self.half_open.front().into_iter().for_each(|oldest| self.evict(oldest));
         }

@@ -1,7 +1,7 @@
 //! The facts of a packet that decide which flow it belongs to.
 use std::net::{IpAddr, SocketAddr};
 
-use smoltcp::wire::{IpAddress, IpProtocol, IpVersion, Ipv4Packet, Ipv6Packet, TcpPacket};
+use smoltcp::wire::{IpAddress, IpProtocol, IpVersion, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber};
 
 use super::table::FlowKey;
 
@@ -36,6 +36,16 @@ impl<'a> Segment<'a> {
     /// Whether it asks for a new connection.
     pub(super) fn opens(&self) -> bool {
         self.tcp.syn() && !self.tcp.ack() && !self.tcp.rst() && !self.tcp.fin()
+    }
+
+    /// The sequence number after its SYN, if it has one: where the peer's data begins.
+    pub(super) fn data_begin(&self) -> Option<TcpSeqNumber> {
+        self.tcp.syn().then(|| self.tcp.seq_number() + 1)
+    }
+
+    /// The sequence number after its last byte of data.
+    pub(super) fn data_end(&self) -> TcpSeqNumber {
+        self.tcp.seq_number() + self.tcp.payload().len()
     }
 
     pub(super) fn key(&self, link: u32) -> FlowKey {

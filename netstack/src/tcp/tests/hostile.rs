@@ -156,6 +156,33 @@ fn initial_sequence_numbers_differ_and_follow_the_seed() {
 }
 
 #[test]
+fn data_beyond_the_first_window_is_dropped_and_data_up_to_its_end_is_kept() {
+    let scaled = &[3, 3, 14, 0];
+    let now = world::start();
+    let mut stack = world::stack(2, limits(4), now);
+    stack.listen(LINK, server());
+    stack.handle_packet(LINK, &segment(SYN, 1000, 0, 8192, scaled, &[]), now);
+    let (_, reply) = stack.poll_packet(now).unwrap();
+    let ack = TcpPacket::new_checked(&reply[20..]).unwrap().seq_number() + 1;
+    let mut send = |from: u32, len: usize| {
+        stack.handle_packet(LINK, &segment(ACK, 1001 + from, ack.0 as u32, 8192, &[], &vec![9; len]), now);
+        stack.counters().outside_window
+    };
+
+    assert_eq!(send(65_535 - 1000, 1001), 1);
+    assert_eq!(send(65_535 - 1000, 1000), 1);
+    for from in (0..64_000).step_by(1000) {
+        assert_eq!(send(from, 1000), 1);
+    }
+    assert_eq!(send(64_000, 1000), 1);
+
+    let Some(Event::Accepted { flow, .. }) = stack.poll_event() else {
+        panic!("expected a connection");
+    };
+    assert_eq!(stack.recv(flow, &mut vec![0; 70_000]), 65_535);
+}
+
+#[test]
 fn a_tiny_mtu_is_raised_to_what_ip_demands() {
     let now = world::start();
     let mut stack = TcpStack::new([1; 32], 0, limits(4), now);
@@ -275,7 +302,7 @@ fn attack(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn no_order_of_hostile_segments_panics_or_stays(steps in proptest::collection::vec(step(), 1..60)) {

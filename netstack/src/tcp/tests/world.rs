@@ -136,12 +136,6 @@ impl World {
         }
     }
 
-    /// Loses what is under way.
-    pub(super) fn cut(&mut self) {
-        self.collect();
-        self.wire.clear();
-    }
-
     fn transmit(&mut self, to: usize, packet: Vec<u8>) {
         if self.happens(self.faults.loss) {
             return;
