@@ -70,6 +70,8 @@ pub enum RefusalReason {
     TableFull,
     /// The right was taken away while the flow was open.
     Revoked,
+    /// A segment of a connection that is not known (any more): the device should open it anew.
+    UnknownConnection,
 }
 
 impl RefusalReason {
@@ -81,6 +83,7 @@ impl RefusalReason {
             Self::PortNotAllowed => "port_not_allowed",
             Self::TableFull => "table_full",
             Self::Revoked => "revoked",
+            Self::UnknownConnection => "unknown_connection",
         }
     }
 }
@@ -115,7 +118,8 @@ mod tests {
             counters.count(reason);
             assert_eq!(counters.get(reason), 1);
         }
-        let codes: std::collections::BTreeSet<_> = DropReason::ALL.iter().map(|reason| reason.code()).collect();
+        let codes: std::collections::BTreeSet<_> =
+            DropReason::ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), DropReason::ALL.len());
     }
 }

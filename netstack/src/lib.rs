@@ -1,9 +1,15 @@
 //! Packets, flows and tunnels as a pure state machine: no sockets, no clock, no tokio.
 #![forbid(unsafe_code)]
 
+pub mod conntrack;
 pub mod counters;
+pub mod datapath;
+mod nat;
 pub mod packet;
 pub mod policy;
 pub mod send_batch;
 pub mod tcp;
+mod tun_batch;
 pub mod wireguard;
+
+pub use datapath::{Config, Datapath};

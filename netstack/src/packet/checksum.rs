@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn incremental_update_equals_full_computation() {
         for seed in 0..2000u32 {
-            let mut bytes: Vec<u8> = (0..40u32).map(|i| (seed.wrapping_mul(2654435761) >> (i % 24)) as u8 ^ i as u8).collect();
+            let mut bytes: Vec<u8> =
+                (0..40u32).map(|i| (seed.wrapping_mul(2654435761) >> (i % 24)) as u8 ^ i as u8).collect();
             bytes[16..18].fill(0);
             let full = !fold(sum(&bytes));
             bytes[16..18].copy_from_slice(&full.to_ne_bytes());

@@ -92,7 +92,11 @@ impl Facts {
         let payload = slice.payload();
         let transport_at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
         let (source, destination) = addresses(bytes)?;
-        let transport = if payload.fragmented { Transport::Fragment } else { transport(payload.ip_number, payload.payload)? };
+        let transport = if payload.fragmented {
+            Transport::Fragment
+        } else {
+            transport(payload.ip_number, payload.payload)?
+        };
         let length = transport_at + payload.payload.len();
         Some(Self { source, destination, protocol: payload.ip_number.0, transport_at, length, transport })
     }
@@ -101,7 +105,9 @@ impl Facts {
     pub fn parse_quoted(bytes: &[u8]) -> Option<Self> {
         let (source, destination) = addresses(bytes)?;
         let (protocol, transport_at, is_fragment) = match source {
-            IpAddr::V4(_) => (bytes[9], usize::from(bytes[0] & 15) * 4, bytes[6] & 0x1f != 0 || bytes[7] != 0),
+            IpAddr::V4(_) => {
+                (bytes[9], usize::from(bytes[0] & 15) * 4, bytes[6] & 0x1f != 0 || bytes[7] != 0)
+            }
             IpAddr::V6(_) => (bytes[6], 40, false),
         };
         let ports = bytes.get(transport_at..transport_at + 8)?;
@@ -221,7 +227,8 @@ mod tests {
 
     #[test]
     fn reads_what_etherparse_builds() {
-        let builder = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1234, 80, 77, 1000).ack(99);
+        let builder =
+            etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1234, 80, 77, 1000).ack(99);
         let mut packet = Vec::new();
         builder.write(&mut packet, b"hello").unwrap();
         let facts = Facts::parse(&packet).unwrap();
@@ -233,7 +240,10 @@ mod tests {
     #[test]
     fn a_fragment_is_no_transport() {
         let mut packet = Vec::new();
-        etherparse::PacketBuilder::ipv4([1, 1, 1, 1], [2, 2, 2, 2], 9).udp(1, 2).write(&mut packet, &[0; 64]).unwrap();
+        etherparse::PacketBuilder::ipv4([1, 1, 1, 1], [2, 2, 2, 2], 9)
+            .udp(1, 2)
+            .write(&mut packet, &[0; 64])
+            .unwrap();
         packet[6] |= 0x20;
         super::super::checksum::write_ipv4_header(&mut packet, 20);
         assert_eq!(Facts::parse(&packet).unwrap().transport, Transport::Fragment);

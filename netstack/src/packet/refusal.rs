@@ -102,7 +102,13 @@ fn write_prohibited(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usiz
 }
 
 /// Writes the IP header of a packet with `payload` bytes behind it and returns the header's length.
-fn write_network_header(out: &mut [u8], source: IpAddr, destination: IpAddr, protocol: u8, payload: usize) -> Option<usize> {
+fn write_network_header(
+    out: &mut [u8],
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    payload: usize,
+) -> Option<usize> {
     match (source, destination) {
         (IpAddr::V4(from), IpAddr::V4(to)) if out.len() >= 20 + payload => {
             out[..12].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, HOP_LIMIT, protocol, 0, 0]);
@@ -134,7 +140,9 @@ mod tests {
         let facts = Facts::parse(&bytes).unwrap();
         let pseudo = match facts.protocol {
             super::super::ICMP => 0,
-            protocol => checksum::pseudo_header(facts.source, facts.destination, protocol, facts.transport_length()),
+            protocol => {
+                checksum::pseudo_header(facts.source, facts.destination, protocol, facts.transport_length())
+            }
         };
         assert!(checksum::is_valid(&bytes[facts.transport_at..], pseudo));
         Some((bytes, facts))
@@ -143,7 +151,11 @@ mod tests {
     #[test]
     fn a_syn_is_answered_by_a_reset_that_acknowledges_it() {
         let mut packet = Vec::new();
-        etherparse::PacketBuilder::ipv4([1; 4], [2; 4], 9).tcp(1000, 22, 41, 9).syn().write(&mut packet, &[]).unwrap();
+        etherparse::PacketBuilder::ipv4([1; 4], [2; 4], 9)
+            .tcp(1000, 22, 41, 9)
+            .syn()
+            .write(&mut packet, &[])
+            .unwrap();
         let (_, facts) = answer(&packet).unwrap();
         let Transport::Tcp(tcp) = facts.transport else { panic!() };
         assert_eq!((tcp.source, tcp.destination, tcp.acknowledgement), (22, 1000, 42));
@@ -171,7 +183,11 @@ mod tests {
     #[test]
     fn resets_and_errors_are_not_answered() {
         let mut packet = Vec::new();
-        etherparse::PacketBuilder::ipv4([1; 4], [2; 4], 9).tcp(1, 2, 3, 4).rst().write(&mut packet, &[]).unwrap();
+        etherparse::PacketBuilder::ipv4([1; 4], [2; 4], 9)
+            .tcp(1, 2, 3, 4)
+            .rst()
+            .write(&mut packet, &[])
+            .unwrap();
         assert!(answer(&packet).is_none());
         let mut udp = Vec::new();
         etherparse::PacketBuilder::ipv4([1; 4], [2; 4], 9).udp(5, 6).write(&mut udp, &[0; 9]).unwrap();

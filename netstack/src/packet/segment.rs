@@ -24,7 +24,13 @@ pub fn finish_checksum(packet: &mut [u8], offload: &Offload) -> bool {
 
 /// Cuts `packet` as `offload` says and gives each finished packet to `emit`, in order; `scratch` holds one at a time.
 /// False when the facts contradict the packet.
-pub fn cut(packet: &mut [u8], facts: &Facts, offload: &Offload, scratch: &mut [u8], mut emit: impl FnMut(&[u8])) -> bool {
+pub fn cut(
+    packet: &mut [u8],
+    facts: &Facts,
+    offload: &Offload,
+    scratch: &mut [u8],
+    mut emit: impl FnMut(&[u8]),
+) -> bool {
     let (header, size) = match (offload.segmentation, facts.transport) {
         (Segmentation::None, _) => {
             let is_sound = finish_checksum(packet, offload);
@@ -33,7 +39,9 @@ pub fn cut(packet: &mut [u8], facts: &Facts, offload: &Offload, scratch: &mut [u
             }
             return is_sound;
         }
-        (Segmentation::Tcp { size }, Transport::Tcp(tcp)) => (facts.transport_at + tcp.header_length, usize::from(size)),
+        (Segmentation::Tcp { size }, Transport::Tcp(tcp)) => {
+            (facts.transport_at + tcp.header_length, usize::from(size))
+        }
         (Segmentation::Udp { size }, Transport::Udp { .. }) => (facts.transport_at + 8, usize::from(size)),
         _ => return false,
     };
@@ -141,11 +149,18 @@ mod tests {
         let mut packet = Vec::new();
         etherparse::PacketBuilder::ipv4([1; 4], [2; 4], 64).udp(7, 9).write(&mut packet, &[3; 250]).unwrap();
         let facts = Facts::parse(&packet).unwrap();
-        let offload = Offload { checksum_start: Some(20), checksum_offset: 6, segmentation: Segmentation::Udp { size: 100 } };
+        let offload = Offload {
+            checksum_start: Some(20),
+            checksum_offset: 6,
+            segmentation: Segmentation::Udp { size: 100 },
+        };
         let mut lengths = Vec::new();
         assert!(cut(&mut packet, &facts, &offload, &mut [0; 2000], |s| {
             let f = Facts::parse(s).unwrap();
-            assert!(checksum::is_valid(&s[20..], checksum::pseudo_header(f.source, f.destination, 17, s.len() - 20)));
+            assert!(checksum::is_valid(
+                &s[20..],
+                checksum::pseudo_header(f.source, f.destination, 17, s.len() - 20)
+            ));
             lengths.push(s.len() - 28);
         }));
         assert_eq!(lengths, [100, 100, 50]);
@@ -158,7 +173,8 @@ mod tests {
         assert!(!cut(&mut packet, &facts, &offload, &mut [0; 2000], |_| panic!()));
         offload.segmentation = Segmentation::Udp { size: 1000 };
         assert!(!cut(&mut packet, &facts, &offload, &mut [0; 2000], |_| panic!()));
-        offload = Offload { checksum_start: Some(9000), checksum_offset: 16, segmentation: Segmentation::None };
+        offload =
+            Offload { checksum_start: Some(9000), checksum_offset: 16, segmentation: Segmentation::None };
         assert!(!cut(&mut packet, &facts, &offload, &mut [0; 2000], |_| panic!()));
     }
 }

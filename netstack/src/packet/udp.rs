@@ -60,12 +60,14 @@ mod tests {
     #[test]
     fn writes_packets_that_etherparse_accepts() {
         for (source, destination) in [("10.0.0.1:53", "10.0.0.2:9999"), ("[fd00::1]:53", "[fd00::2]:9999")] {
-            let (source, destination): (SocketAddr, SocketAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+            let (source, destination): (SocketAddr, SocketAddr) =
+                (source.parse().unwrap(), destination.parse().unwrap());
             let mut out = [0; 200];
             let length = write(&mut out, source, destination, b"question").unwrap();
             let facts = Facts::parse(&out[..length]).unwrap();
             assert_eq!(facts.transport, Transport::Udp { source: 53, destination: 9999 });
-            let pseudo = checksum::pseudo_header(facts.source, facts.destination, 17, facts.transport_length());
+            let pseudo =
+                checksum::pseudo_header(facts.source, facts.destination, 17, facts.transport_length());
             assert!(checksum::is_valid(&out[facts.transport_at..length], pseudo));
         }
     }

@@ -41,7 +41,8 @@ pub struct Offload {
 
 impl Offload {
     /// A single packet whose checksums are finished.
-    pub const NONE: Self = Self { checksum_start: None, checksum_offset: 0, segmentation: Segmentation::None };
+    pub const NONE: Self =
+        Self { checksum_start: None, checksum_offset: 0, segmentation: Segmentation::None };
 
     /// Reads the header at the start of `frame`; `None` when it is too short, of an unknown kind, or contradicts itself.
     pub fn parse(frame: &[u8]) -> Option<Self> {
@@ -85,7 +86,11 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let offload = Offload { checksum_start: Some(20), checksum_offset: 16, segmentation: Segmentation::Tcp { size: 1380 } };
+        let offload = Offload {
+            checksum_start: Some(20),
+            checksum_offset: 16,
+            segmentation: Segmentation::Tcp { size: 1380 },
+        };
         let mut frame = [0xff; 16];
         offload.write(&mut frame, false, 52);
         assert_eq!(Offload::parse(&frame), Some(offload));

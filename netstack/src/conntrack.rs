@@ -1,0 +1,198 @@
+//! Connection tracking: which flow of the device is which flow in a tunnel.
+
+mod flow;
+mod key;
+
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+
+pub use flow::{Flow, Side, TcpState};
+pub use key::{DeviceKey, TunnelKey};
+
+/// Ports that translation may choose from: those that IANA does not register to services (RFC 6335, section 6).
+const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+/// Tries for a free port before the flow is refused.
+const PORT_TRIES: usize = 64;
+/// A query into a tunnel is forgotten after this long; the resolver gives up after half of it.
+const QUERY_LIFETIME: Duration = Duration::from_secs(10);
+/// Most queries under way in tunnels.
+const MOST_QUERIES: usize = 4_096;
+/// How often flows are looked through for those that ended.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// A full table is looked through at most this often.
+const FULL_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+type Map<K, V> = std::collections::HashMap<K, V, FixedState>;
+
+/// What stands behind a key on the tunnel side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A tracked flow of the device.
+    Flow(u32),
+    /// A query of our resolver over UDP.
+    Query(u64),
+    /// A TCP connection of our own stack.
+    Local,
+}
+
+/// The table.
+pub struct Conntrack {
+    flows: Vec<Option<Flow>>,
+    free: Vec<u32>,
+    by_device: Map<DeviceKey, u32>,
+    by_tunnel: Map<TunnelKey, Owner>,
+    queries: std::collections::VecDeque<(Instant, TunnelKey)>,
+    most_flows: usize,
+    random: ChaCha8Rng,
+    swept_at: Option<Instant>,
+}
+
+impl Conntrack {
+    /// An empty table of at most `most_flows`; `seed` keys the hashes and `random` chooses ports.
+    pub fn new(most_flows: usize, seed: u64, random: ChaCha8Rng) -> Self {
+        Self {
+            flows: Vec::new(),
+            free: Vec::new(),
+            by_device: Map::with_hasher(FixedState::with_seed(seed)),
+            by_tunnel: Map::with_hasher(FixedState::with_seed(seed)),
+            queries: std::collections::VecDeque::new(),
+            most_flows,
+            random,
+            swept_at: None,
+        }
+    }
+
+    /// The flow that the device's packet belongs to.
+    pub fn find_by_device(&self, key: &DeviceKey) -> Option<u32> {
+        self.by_device.get(key).copied()
+    }
+
+    /// Who a packet from a tunnel is for.
+    pub fn find_by_tunnel(&self, key: &TunnelKey) -> Option<Owner> {
+        self.by_tunnel.get(key).copied()
+    }
+
+    /// The flow itself.
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
+        self.flows.get_mut(index as usize)?.as_mut()
+    }
+
+    /// All flows, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Flow)> {
+        self.flows.iter().enumerate().filter_map(|(index, flow)| Some((index as u32, flow.as_ref()?)))
+    }
+
+    /// Takes a new flow; its port in the tunnel is the device's own unless another flow has it. `None`: no room.
+    pub fn insert(&mut self, mut flow: Flow, now: Instant) -> Option<u32> {
+        if self.by_device.len() >= self.most_flows {
+            self.make_room(now);
+        }
+        if self.by_device.len() >= self.most_flows {
+            return None;
+        }
+        flow.tunnel.local_port = self.free_port(flow.tunnel, flow.tunnel.local_port)?;
+        let index = self.free.pop().unwrap_or(self.flows.len() as u32);
+        self.by_device.insert(flow.device, index);
+        self.by_tunnel.insert(flow.tunnel, Owner::Flow(index));
+        if index as usize == self.flows.len() {
+            self.flows.push(None);
+        }
+        self.flows[index as usize] = Some(flow);
+        self.swept_at.get_or_insert(now);
+        Some(index)
+    }
+
+    /// Forgets a flow.
+    pub fn remove(&mut self, index: u32) -> Option<Flow> {
+        let flow = self.flows.get_mut(index as usize)?.take()?;
+        self.by_device.remove(&flow.device);
+        self.by_tunnel.remove(&flow.tunnel);
+        self.free.push(index);
+        Some(flow)
+    }
+
+    /// Reserves a random port toward `key`'s remote end for a query or a connection of our own; `None`: too many.
+    pub fn reserve(&mut self, key: TunnelKey, owner: Owner, now: Instant) -> Option<TunnelKey> {
+        let first = self.random_port();
+        let key = TunnelKey { local_port: self.free_port(key, first)?, ..key };
+        if matches!(owner, Owner::Query(_)) {
+            self.expire_queries(now);
+            if self.queries.len() >= MOST_QUERIES {
+                return None;
+            }
+            self.queries.push_back((now, key));
+        }
+        self.by_tunnel.insert(key, owner);
+        Some(key)
+    }
+
+    /// Gives a reserved port back.
+    pub fn release(&mut self, key: &TunnelKey) {
+        if !matches!(self.by_tunnel.get(key), Some(Owner::Flow(_))) {
+            self.by_tunnel.remove(key);
+        }
+    }
+
+    /// When [`Self::sweep`] is due: never while nothing is tracked.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let is_idle = self.by_device.is_empty() && self.queries.is_empty();
+        self.swept_at.filter(|_| !is_idle).map(|at| at + SWEEP_INTERVAL)
+    }
+
+    /// Forgets flows that have ended or been silent for too long.
+    pub fn sweep(&mut self, now: Instant) {
+        self.swept_at = Some(now);
+        self.expire_queries(now);
+        self.remove_where(|flow| flow.is_expired(now));
+    }
+
+    /// Makes room in a full table: closed and unanswered flows go first, and they are all that goes.
+    fn make_room(&mut self, now: Instant) {
+        if self.swept_at.is_some_and(|at| now.saturating_duration_since(at) < FULL_SWEEP_INTERVAL) {
+            return;
+        }
+        self.swept_at = Some(now);
+        self.remove_where(|flow| flow.is_expired(now) || flow.is_dispensable());
+    }
+
+    fn remove_where(&mut self, mut ended: impl FnMut(&Flow) -> bool) {
+        for index in 0..self.flows.len() {
+            if self.flows[index].as_ref().is_some_and(&mut ended) {
+                self.remove(index as u32);
+            }
+        }
+    }
+
+    fn expire_queries(&mut self, now: Instant) {
+        while let Some((at, key)) = self.queries.front().copied() {
+            let is_over = !matches!(self.by_tunnel.get(&key), Some(Owner::Query(_)));
+            if !is_over && now.saturating_duration_since(at) < QUERY_LIFETIME {
+                return;
+            }
+            self.queries.pop_front();
+            self.release(&key);
+        }
+    }
+
+    fn free_port(&mut self, key: TunnelKey, wanted: u16) -> Option<u16> {
+        let mut port = wanted;
+        for _ in 0..PORT_TRIES {
+            if !self.by_tunnel.contains_key(&TunnelKey { local_port: port, ..key }) {
+                return Some(port);
+            }
+            port = self.random_port();
+        }
+        None
+    }
+
+    fn random_port(&mut self) -> u16 {
+        let count = u32::from(DYNAMIC_PORTS.end() - DYNAMIC_PORTS.start()) + 1;
+        DYNAMIC_PORTS.start() + (self.random.next_u32() % count) as u16
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! One tracked flow: its two faces, its state and how long it may be silent.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::{DeviceKey, TunnelKey};
+use crate::packet::facts::{Tcp, Transport};
+use crate::packet::refusal::Reset;
+
+/// A connection that was never answered (RFC 5382, REQ-5: at least 4 minutes once begun; here the device's own SYN retries end sooner).
+const TCP_OPENING: Duration = Duration::from_secs(240);
+/// An established connection (RFC 5382, REQ-5: at least 2 hours 4 minutes).
+const TCP_ESTABLISHED: Duration = Duration::from_secs(2 * 3600 + 4 * 60);
+/// A connection that was closed or reset (twice the usual maximum segment lifetime).
+const TCP_CLOSED: Duration = Duration::from_secs(60);
+/// UDP that was answered (RFC 4787, REQ-5: five minutes recommended).
+const UDP_ANSWERED: Duration = Duration::from_secs(300);
+/// UDP that was not (RFC 4787, REQ-5: at least two minutes).
+const UDP_UNANSWERED: Duration = Duration::from_secs(120);
+/// Echo (RFC 5508, REQ-1: at least 60 s).
+const ECHO: Duration = Duration::from_secs(60);
+
+/// Who sent a packet of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The device.
+    Device,
+    /// The internal host.
+    Remote,
+}
+
+/// How far a TCP connection is, as far as a tracker must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpState {
+    /// Only the device has spoken.
+    Opening,
+    /// Both have.
+    Established,
+    /// One side has finished.
+    HalfClosed(Side),
+    /// Both have, or one has reset.
+    Closed,
+}
+
+/// A flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// As the device sees it.
+    pub device: DeviceKey,
+    /// As the tunnel carries it.
+    pub tunnel: TunnelKey,
+    /// Our address in the tunnel.
+    pub local: IpAddr,
+    /// Under which grant it was let pass.
+    pub grant: u32,
+    /// Which application allowed it.
+    pub application: u32,
+    /// When a packet last passed.
+    pub last_seen: Instant,
+    /// Whether the internal host has ever answered.
+    pub is_answered: bool,
+    /// TCP only.
+    pub tcp: TcpState,
+    /// What the device expects next from the remote end: its last acknowledgement number.
+    pub device_expects: u32,
+    /// What the remote end expects next from the device.
+    pub remote_expects: u32,
+}
+
+impl Flow {
+    /// A flow that the device begins.
+    pub fn new(
+        device: DeviceKey,
+        tunnel: TunnelKey,
+        local: IpAddr,
+        grant: u32,
+        application: u32,
+        now: Instant,
+    ) -> Self {
+        let (tcp, is_answered) = (TcpState::Opening, false);
+        Self {
+            device,
+            tunnel,
+            local,
+            grant,
+            application,
+            last_seen: now,
+            is_answered,
+            tcp,
+            device_expects: 0,
+            remote_expects: 0,
+        }
+    }
+
+    /// Takes note of a packet from `side`, of `payload` bytes behind the transport header.
+    pub fn note(&mut self, side: Side, transport: &Transport, payload: usize, now: Instant) {
+        self.last_seen = now;
+        if side == Side::Remote {
+            self.is_answered = true;
+        }
+        if let Transport::Tcp(tcp) = transport {
+            self.note_tcp(side, tcp, payload);
+        }
+    }
+
+    fn note_tcp(&mut self, side: Side, tcp: &Tcp, payload: usize) {
+        let counted = payload as u32 + u32::from(tcp.has(Tcp::SYN)) + u32::from(tcp.has(Tcp::FIN));
+        let behind = tcp.sequence.wrapping_add(counted);
+        let (own, other) = match side {
+            Side::Device => (&mut self.device_expects, &mut self.remote_expects),
+            Side::Remote => (&mut self.remote_expects, &mut self.device_expects),
+        };
+        if tcp.has(Tcp::ACK) {
+            *own = tcp.acknowledgement;
+        }
+        if tcp.has(Tcp::SYN) {
+            *other = behind; // until its acknowledgement is seen
+        }
+        self.tcp = match self.tcp {
+            _ if tcp.has(Tcp::RST) => TcpState::Closed,
+            TcpState::Closed if tcp.has(Tcp::SYN) && side == Side::Device => TcpState::Opening,
+            TcpState::HalfClosed(first) if tcp.has(Tcp::FIN) && first != side => TcpState::Closed,
+            TcpState::Opening | TcpState::Established if tcp.has(Tcp::FIN) => TcpState::HalfClosed(side),
+            TcpState::Opening if side == Side::Remote => TcpState::Established,
+            state => state,
+        };
+    }
+
+    /// Whether it has been silent for longer than its kind may be.
+    pub fn is_expired(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last_seen) >= self.lifetime()
+    }
+
+    /// Whether a full table may forget it: it is closed, or was never answered.
+    pub fn is_dispensable(&self) -> bool {
+        self.tcp == TcpState::Closed || !self.is_answered
+    }
+
+    /// The resets that end a TCP flow exactly (RFC 5961): to the device, and to the remote end.
+    pub fn resets(&self) -> Option<(Reset, Reset)> {
+        if self.device.protocol != crate::packet::TCP || self.tcp == TcpState::Closed {
+            return None;
+        }
+        let to_device = Reset {
+            source: SocketAddr::new(self.device.destination, self.device.destination_port),
+            destination: SocketAddr::new(self.device.source, self.device.source_port),
+            sequence: self.device_expects,
+            acknowledgement: Some(self.remote_expects),
+        };
+        let to_remote = Reset {
+            source: SocketAddr::new(self.local, self.tunnel.local_port),
+            destination: SocketAddr::new(self.tunnel.remote, self.tunnel.remote_port),
+            sequence: self.remote_expects,
+            acknowledgement: Some(self.device_expects),
+        };
+        Some((to_device, to_remote))
+    }
+
+    fn lifetime(&self) -> Duration {
+        match (self.device.protocol, self.tcp) {
+            (crate::packet::TCP, TcpState::Opening) => TCP_OPENING,
+            (crate::packet::TCP, TcpState::Established | TcpState::HalfClosed(_)) => TCP_ESTABLISHED,
+            (crate::packet::TCP, TcpState::Closed) => TCP_CLOSED,
+            (crate::packet::UDP, _) if self.is_answered => UDP_ANSWERED,
+            (crate::packet::UDP, _) => UDP_UNANSWERED,
+            _ => ECHO,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The table: ports, room, expiry and exact resets.
+
+use rand_core::SeedableRng;
+
+use super::*;
+use crate::packet::facts::{Tcp, Transport};
+use crate::packet::{TCP, UDP};
+
+fn table(most: usize) -> Conntrack {
+    Conntrack::new(most, 7, ChaCha8Rng::from_seed([1; 32]))
+}
+
+fn flow(protocol: u8, virtual_address: &str, source_port: u16, now: Instant) -> Flow {
+    let (source, destination) = ("100.64.0.1".parse().unwrap(), virtual_address.parse().unwrap());
+    let device = DeviceKey { protocol, source, source_port, destination, destination_port: 80 };
+    let remote = "10.0.0.9".parse().unwrap();
+    let tunnel = TunnelKey { gateway: 0, protocol, local_port: source_port, remote, remote_port: 80 };
+    Flow::new(device, tunnel, "10.77.0.3".parse().unwrap(), 0, 0, now)
+}
+
+#[test]
+fn two_names_of_one_host_get_two_ports() {
+    let (mut table, now) = (table(10), Instant::now());
+    let first = table.insert(flow(TCP, "100.64.0.20", 5000, now), now).unwrap();
+    let second = table.insert(flow(TCP, "100.64.0.21", 5000, now), now).unwrap();
+    assert_eq!(table.get_mut(first).unwrap().tunnel.local_port, 5000);
+    let key = table.get_mut(second).unwrap().tunnel;
+    assert_ne!(key.local_port, 5000);
+    assert_eq!(table.find_by_tunnel(&key), Some(Owner::Flow(second)));
+}
+
+#[test]
+fn a_full_table_forgets_unanswered_flows_and_keeps_live_ones() {
+    let (mut table, now) = (table(2), Instant::now());
+    let live = table.insert(flow(UDP, "100.64.0.20", 1, now), now).unwrap();
+    table.get_mut(live).unwrap().is_answered = true;
+    table.insert(flow(UDP, "100.64.0.20", 2, now), now).unwrap();
+    let later = now + Duration::from_secs(2);
+    let third = table.insert(flow(UDP, "100.64.0.20", 3, later), later).unwrap();
+    table.get_mut(third).unwrap().is_answered = true;
+    assert!(table.get_mut(live).is_some());
+    let latest = later + Duration::from_secs(2);
+    assert_eq!(table.insert(flow(UDP, "100.64.0.20", 4, latest), latest), None);
+}
+
+#[test]
+fn silent_flows_end_and_an_empty_table_sleeps() {
+    let (mut table, now) = (table(10), Instant::now());
+    assert_eq!(table.poll_timeout(), None);
+    table.insert(flow(UDP, "100.64.0.20", 1, now), now).unwrap();
+    assert!(table.poll_timeout().is_some());
+    table.sweep(now + UDP_LIFE - Duration::from_secs(1));
+    assert_eq!(table.iter().count(), 1);
+    table.sweep(now + UDP_LIFE);
+    assert_eq!(table.iter().count(), 0);
+    assert_eq!(table.poll_timeout(), None);
+}
+
+const UDP_LIFE: Duration = Duration::from_secs(120);
+
+#[test]
+fn queries_have_unpredictable_ports_and_are_forgotten() {
+    let (mut table, now) = (table(10), Instant::now());
+    let key = flow(UDP, "100.64.0.20", 0, now).tunnel;
+    let ports: std::collections::BTreeSet<u16> =
+        (0..50).map(|n| table.reserve(key, Owner::Query(n), now).unwrap().local_port).collect();
+    assert_eq!(ports.len(), 50);
+    let after = now + QUERY_LIFETIME;
+    let other = table.reserve(key, Owner::Query(99), after).unwrap();
+    assert_eq!(table.by_tunnel.len(), 1);
+    table.release(&other);
+    assert_eq!(table.find_by_tunnel(&other), None);
+}
+
+#[test]
+fn resets_carry_exactly_what_each_side_expects() {
+    let now = Instant::now();
+    let mut flow = flow(TCP, "100.64.0.20", 5000, now);
+    let segment = |flags, sequence, acknowledgement| {
+        Transport::Tcp(Tcp { source: 0, destination: 0, sequence, acknowledgement, flags, header_length: 20 })
+    };
+    flow.note(Side::Device, &segment(Tcp::SYN, 100, 0), 0, now);
+    flow.note(Side::Remote, &segment(Tcp::SYN | Tcp::ACK, 900, 101), 0, now);
+    flow.note(Side::Device, &segment(Tcp::ACK, 101, 901), 50, now);
+    assert_eq!(flow.tcp, TcpState::Established);
+    flow.note(Side::Remote, &segment(Tcp::ACK, 901, 151), 10, now);
+    flow.note(Side::Device, &segment(Tcp::ACK, 151, 911), 0, now);
+    let (to_device, to_remote) = flow.resets().unwrap();
+    assert_eq!((to_device.sequence, to_remote.sequence), (911, 151));
+    flow.note(Side::Remote, &segment(Tcp::RST, 911, 0), 0, now);
+    assert!(flow.resets().is_none());
+}

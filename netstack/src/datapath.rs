@@ -1,0 +1,207 @@
+//! The packet machine: TUN frames and datagrams in, datagrams and TUN frames out.
+//!
+//! The caller hands in what came, then drains [`Datapath::poll_transmit`] and [`Datapath::poll_frame`], and sleeps
+//! until [`Datapath::poll_timeout`]. One `now` per batch.
+
+mod inbound;
+mod outbound;
+mod quoted;
+mod refusals;
+mod resolver_link;
+mod revocation;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::conntrack::Conntrack;
+use crate::counters::{Counters, DropReason};
+use crate::policy::{Policy, Prefix};
+use crate::send_batch::{SendBatch, Transmit};
+use crate::tcp::{Limits, TcpStack};
+use crate::tun_batch::TunBatch;
+use crate::wireguard::{Peer, PeerConfig, PeerStats};
+
+pub use outbound::Handled;
+pub use refusals::Refusal;
+pub use resolver_link::{Arrival, TcpEvent};
+
+/// Most flows of the device at one time; each takes about 250 bytes.
+const MOST_FLOWS: usize = 65_536;
+/// DNS over TCP: connections at one time, and the buffers of each: one message of 64 KiB either way.
+const TCP_LIMITS: Limits =
+    Limits { max_flows: 512, buffer_bytes: 65_537, idle_timeout: Duration::from_secs(10) };
+/// Largest packet that is cut or made at a time: any IP packet.
+const SCRATCH: usize = 65_535 + 64;
+/// The TCP stack's number for the TUN; gateways have their own ids.
+const DEVICE_LINK: u32 = u32::MAX;
+
+/// What the datapath must know from the start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Seeds port choice, hashes and sequence numbers; secret.
+    pub seed: [u8; 32],
+    /// The resolver's addresses: a query to port 53 there is handed up.
+    pub resolver: (Ipv4Addr, Option<Ipv6Addr>),
+    /// Where virtual addresses live.
+    pub pool: Vec<Prefix>,
+    /// MTU of the TUN in bytes.
+    pub mtu: usize,
+    /// The device takes TCP super-packets.
+    pub can_join: bool,
+    /// Datagrams of equal size that the system sends in one call; 1: no offload.
+    pub most_segments: usize,
+}
+
+/// What stands behind a virtual address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// Through which gateway.
+    pub gateway: u32,
+    /// The internal host's real address.
+    pub real: IpAddr,
+    /// Under which grant.
+    pub grant: u32,
+}
+
+/// The machine.
+pub struct Datapath {
+    config: Config,
+    policy: Policy,
+    peers: Vec<Option<Peer>>,
+    mappings: std::collections::HashMap<IpAddr, Mapping, FixedState>,
+    conntrack: Conntrack,
+    tcp: TcpStack,
+    local_ports: std::collections::BTreeMap<crate::tcp::FlowId, crate::conntrack::TunnelKey>,
+    send: SendBatch,
+    tun: TunBatch,
+    scratch: Box<[u8]>,
+    counters: Counters,
+    refusals: refusals::Refusals,
+    arrivals: std::collections::VecDeque<Arrival>,
+}
+
+impl Datapath {
+    /// A datapath that lets nothing pass until it has a policy.
+    pub fn new(config: Config, now: Instant) -> Self {
+        let mut random = ChaCha8Rng::from_seed(config.seed);
+        let hash_seed = random.next_u64();
+        let mut tcp_seed = [0; 32];
+        random.fill_bytes(&mut tcp_seed);
+        let mut tcp = TcpStack::new(tcp_seed, config.mtu, TCP_LIMITS, now);
+        tcp.listen(DEVICE_LINK, (config.resolver.0, resolver_link::DNS_PORT).into());
+        if let Some(resolver) = config.resolver.1 {
+            tcp.listen(DEVICE_LINK, (resolver, resolver_link::DNS_PORT).into());
+        }
+        Self {
+            policy: Policy { is_blocked: true, ..Policy::default() },
+            peers: Vec::new(),
+            mappings: std::collections::HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            conntrack: Conntrack::new(MOST_FLOWS, hash_seed, random),
+            tcp,
+            local_ports: std::collections::BTreeMap::new(),
+            send: SendBatch::new(config.most_segments),
+            tun: TunBatch::new(config.can_join),
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            counters: Counters::default(),
+            refusals: refusals::Refusals::default(),
+            arrivals: std::collections::VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Makes gateway `id` a WireGuard peer and begins its handshake; replaces what was there.
+    pub fn set_peer(&mut self, id: u32, config: PeerConfig, now: Instant) {
+        let index = id as usize;
+        if self.peers.len() <= index {
+            self.peers.resize_with(index + 1, || None);
+        }
+        let mut peer = Peer::new(config, id, now);
+        peer.connect(&mut self.send, now);
+        self.peers[index] = Some(peer);
+    }
+
+    /// Ends all sessions: nothing is sent to any gateway until [`Self::set_peer`].
+    pub fn remove_peers(&mut self) {
+        self.peers.clear();
+    }
+
+    /// What is known of gateway `id`.
+    pub fn peer(&self, id: u32, now: Instant) -> Option<(PeerStats, bool, std::net::SocketAddr)> {
+        let peer = self.peers.get(id as usize)?.as_ref()?;
+        Some((peer.stats(), peer.is_established(now), peer.endpoint()))
+    }
+
+    /// Says what stands behind a virtual address; must be said before a client learns the address.
+    pub fn add_mapping(&mut self, virtual_address: IpAddr, mapping: Mapping) {
+        self.mappings.insert(virtual_address, mapping);
+    }
+
+    /// Forgets virtual addresses for which `keep` says no; open flows to them are not touched.
+    pub fn retain_mappings(&mut self, mut keep: impl FnMut(IpAddr, &Mapping) -> bool) {
+        self.mappings.retain(|address, mapping| keep(*address, mapping));
+    }
+
+    /// The next datagrams to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.send.pop()
+    }
+
+    /// The datagrams last fetched could not be sent now: they come again.
+    pub fn retry_transmit(&mut self) {
+        self.send.unpop();
+    }
+
+    /// The next frame (virtio header and packet) to write to the TUN.
+    pub fn poll_frame(&mut self) -> Option<&[u8]> {
+        self.tun.pop()
+    }
+
+    /// When [`Self::handle_timeout`] is due; `None`: nothing to wait for.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let peers = self.peers.iter().flatten().filter_map(Peer::poll_timeout).min();
+        [peers, self.conntrack.poll_timeout(), self.tcp.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for peer in self.peers.iter_mut().flatten() {
+            if peer.poll_timeout().is_some_and(|at| at <= now) {
+                peer.advance(&mut self.send, now);
+            }
+        }
+        if self.conntrack.poll_timeout().is_some_and(|at| at <= now) {
+            self.conntrack.sweep(now);
+        }
+        self.tcp.handle_timeout(now);
+        self.flush_tcp(now);
+    }
+
+    /// Packets dropped, by reason.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many flows each application has now; index: the application's id.
+    pub fn flows_by_application(&self, applications: usize) -> Vec<u32> {
+        let mut flows = vec![0; applications];
+        for (_, flow) in self.conntrack.iter() {
+            if let Some(count) = flows.get_mut(flow.application as usize) {
+                *count += 1;
+            }
+        }
+        flows
+    }
+
+    /// What was refused last under each grant, and how often.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.refusals.iter()
+    }
+
+    fn drop(&mut self, reason: DropReason) {
+        self.counters.count(reason);
+    }
+}

@@ -1,0 +1,114 @@
+//! From the network: find the peer, open, filter, translate back and join.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::outbound::payload_length;
+use super::{Arrival, Datapath};
+use crate::conntrack::{Owner, Side, TunnelKey};
+use crate::counters::DropReason;
+use crate::nat::{self, Translation};
+use crate::packet::facts::{Facts, Transport};
+use crate::wireguard::{self, Opened};
+
+impl Datapath {
+    /// Handles what one receive call gave: datagrams of `stride` bytes each from `from`, the last one may be shorter.
+    pub fn handle_network_input(&mut self, from: SocketAddr, datagrams: &[u8], stride: usize, now: Instant) {
+        for datagram in datagrams.chunks(stride.max(1)) {
+            self.handle_datagram(from, datagram, now);
+        }
+    }
+
+    fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let gateway = match wireguard::peer_index(datagram) {
+            Some(index) => index,
+            None => return self.handle_initiation(from, datagram, now),
+        };
+        match self.open(gateway, from, datagram, now) {
+            Opened::Packet(length) => self.from_tunnel(gateway, length, now),
+            Opened::Nothing => {}
+            Opened::Bad => self.drop(DropReason::BadDatagram),
+        }
+    }
+
+    /// A gateway begins a handshake: its message does not say which; the one at that address is asked first.
+    fn handle_initiation(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        let is_at =
+            |peer: &Option<wireguard::Peer>| peer.as_ref().is_some_and(|peer| peer.endpoint() == from);
+        let first = self.peers.iter().position(is_at).unwrap_or(0);
+        let others = (0..self.peers.len()).filter(|index| *index != first);
+        for index in std::iter::once(first).chain(others) {
+            if self.open(index as u32, from, datagram, now) != Opened::Bad {
+                return;
+            }
+        }
+        self.drop(DropReason::BadDatagram);
+    }
+
+    fn open(&mut self, gateway: u32, from: SocketAddr, datagram: &[u8], now: Instant) -> Opened {
+        let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else {
+            return Opened::Bad;
+        };
+        let Some(buffer) = self.tun.spare() else { return Opened::Bad };
+        peer.open(from, datagram, buffer, &mut self.send, now)
+    }
+
+    /// An opened packet of `length` bytes stands in the spare frame.
+    fn from_tunnel(&mut self, gateway: u32, length: usize, now: Instant) {
+        let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..length]) else { return };
+        let Some(facts) = Facts::parse(packet) else { return self.drop(DropReason::Malformed) };
+        let is_allowed = self.policy.gateways.get(gateway as usize).is_some_and(|peer| {
+            peer.allows(facts.source) && peer.local_address(facts.source) == Some(facts.destination)
+        });
+        if !is_allowed {
+            return self.drop(DropReason::ForeignAddress);
+        }
+        if facts.transport == Transport::Error {
+            return self.quoted_error(gateway, &facts, now);
+        }
+        let Some(key) = TunnelKey::inbound(gateway, &facts) else {
+            return self.drop(DropReason::Unsolicited);
+        };
+        match self.conntrack.find_by_tunnel(&key) {
+            Some(Owner::Flow(index)) => self.to_device(index, &facts, now),
+            Some(Owner::Query(query)) => self.to_resolver_answer(query, &facts),
+            Some(Owner::Local) => self.to_local_stack(gateway, &facts, now),
+            None => self.drop(DropReason::Unsolicited),
+        }
+    }
+
+    fn to_device(&mut self, index: u32, facts: &Facts, now: Instant) {
+        let Some(flow) = self.conntrack.get_mut(index) else { return };
+        if matches!(facts.transport, Transport::Echo { is_request: true, .. }) {
+            return self.drop(DropReason::Unsolicited);
+        }
+        flow.note(Side::Remote, &facts.transport, payload_length(facts), now);
+        let device = flow.device;
+        let to = Translation {
+            source: device.destination,
+            destination: device.source,
+            source_port: None,
+            destination_port: Some(device.source_port),
+        };
+        let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..facts.length]) else { return };
+        if nat::translate(packet, facts, &to, false) {
+            self.tun.push_flow(index, Facts { source: to.source, destination: to.destination, ..*facts });
+        }
+    }
+
+    fn to_resolver_answer(&mut self, query: u64, facts: &Facts) {
+        let Transport::Udp { source, .. } = facts.transport else { return };
+        let server = SocketAddr::new(facts.source, source);
+        let Some(packet) = self.tun.spare() else { return };
+        let payload = packet[facts.transport_at + 8..facts.length].to_vec();
+        self.arrive(Arrival::Answer { query, server, payload });
+    }
+
+    fn to_local_stack(&mut self, gateway: u32, facts: &Facts, now: Instant) {
+        let Some(packet) = self.tun.spare().map(|buffer| &buffer[..facts.length]) else { return };
+        if !self.tcp.handle_packet(gateway, packet, now) {
+            return self.drop(DropReason::Unsolicited);
+        }
+        self.flush_tcp(now);
+    }
+}

@@ -1,0 +1,74 @@
+//! ICMP errors from a tunnel: the packet that they quote is ours, so it is translated back too (RFC 5508, section 4).
+
+use std::time::Instant;
+
+use super::{Arrival, Datapath};
+use crate::conntrack::{Owner, TunnelKey};
+use crate::counters::DropReason;
+use crate::nat::{self, Translation};
+use crate::packet::checksum;
+use crate::packet::facts::Facts;
+
+/// Bytes of an ICMP error before the packet that it quotes.
+const ERROR_HEADER: usize = 8;
+
+impl Datapath {
+    /// The error that stands in the spare frame.
+    pub(super) fn quoted_error(&mut self, gateway: u32, facts: &Facts, now: Instant) {
+        let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..facts.length]) else { return };
+        let Some(quoted) = Facts::parse_quoted(&packet[facts.transport_at + ERROR_HEADER..]) else {
+            return self.drop(DropReason::Malformed);
+        };
+        let owner = TunnelKey::quoted(gateway, &quoted).and_then(|key| self.conntrack.find_by_tunnel(&key));
+        match owner {
+            Some(Owner::Flow(index)) => self.translate_error(index, facts, &quoted, now),
+            Some(Owner::Query(query)) => self.arrive(Arrival::Unreachable { query }),
+            Some(Owner::Local) | None => self.drop(DropReason::Unsolicited),
+        }
+    }
+
+    fn translate_error(&mut self, index: u32, facts: &Facts, quoted: &Facts, now: Instant) {
+        let Some(flow) = self.conntrack.get_mut(index) else { return };
+        flow.last_seen = now;
+        let device = flow.device;
+        let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..facts.length]) else { return };
+        let inner = Translation {
+            source: device.source,
+            destination: device.destination,
+            source_port: Some(device.source_port),
+            destination_port: None,
+        };
+        // the quoted transport checksum may be cut off: what remains of it need not be right (RFC 5508, REQ-3)
+        let at = facts.transport_at + ERROR_HEADER;
+        translate_quoted(&mut packet[at..], quoted, &inner);
+        // a router on the way has no virtual address: its error is shown as the destination's own
+        let (source, destination) = (device.destination, device.source);
+        let outer = Translation { source, destination, source_port: None, destination_port: None };
+        if !nat::translate(packet, facts, &outer, false) {
+            return;
+        }
+        let transport = &mut packet[facts.transport_at..];
+        transport[2..4].fill(0);
+        let pseudo = match facts.is_ipv6() {
+            true => checksum::pseudo_header(outer.source, outer.destination, facts.protocol, transport.len()),
+            false => 0,
+        };
+        let sum = !checksum::fold(checksum::sum(transport) + pseudo);
+        transport[2..4].copy_from_slice(&sum.to_ne_bytes());
+        self.tun.push(facts.length);
+    }
+}
+
+/// Rewrites the quoted packet; its transport checksum only where it was quoted whole.
+fn translate_quoted(quoted_packet: &mut [u8], quoted: &Facts, to: &Translation) {
+    let has_checksum = quoted.checksum_at().is_some_and(|field| field + 2 <= quoted_packet.len());
+    if has_checksum {
+        nat::translate(quoted_packet, quoted, to, false);
+        return;
+    }
+    let mut whole = [0; 64];
+    let length = quoted_packet.len().min(whole.len());
+    whole[..length].copy_from_slice(&quoted_packet[..length]);
+    nat::translate(&mut whole, quoted, to, false);
+    quoted_packet[..length].copy_from_slice(&whole[..length]);
+}

@@ -1,0 +1,199 @@
+//! The resolver's way to packets: answers to the device, queries into tunnels over UDP, and DNS over TCP on both sides.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{DEVICE_LINK, Datapath};
+use crate::conntrack::{Owner, TunnelKey};
+use crate::counters::DropReason;
+use crate::packet::{TCP, UDP, udp};
+use crate::tcp::{Event, FlowId};
+
+/// The port of DNS (RFC 1035, section 4.2).
+pub const DNS_PORT: u16 = 53;
+/// Answers that wait for the caller; it fetches them after each batch of at most 64 datagrams.
+const MOST_ARRIVALS: usize = 1_024;
+
+/// What came back from a tunnel for the resolver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// An answer to a query over UDP.
+    Answer {
+        /// Which query.
+        query: u64,
+        /// Who answered.
+        server: SocketAddr,
+        /// The DNS message.
+        payload: Vec<u8>,
+    },
+    /// The network says that the server cannot be reached.
+    Unreachable {
+        /// Which query.
+        query: u64,
+    },
+}
+
+/// What happened to a TCP connection of the resolver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpEvent {
+    /// A program of the device connected to the resolver.
+    Accepted {
+        /// The connection.
+        flow: FlowId,
+        /// The resolver's address.
+        local: SocketAddr,
+        /// The program's.
+        remote: SocketAddr,
+    },
+    /// Our connection into a tunnel is open.
+    Connected(FlowId),
+    /// There are bytes to read.
+    Readable(FlowId),
+    /// There is room to write again.
+    Writable(FlowId),
+    /// The peer will send no more.
+    Finished(FlowId),
+    /// It is gone.
+    Ended(FlowId),
+}
+
+impl Datapath {
+    /// Sends the resolver's answer to a program of the device.
+    pub fn send_to_device(&mut self, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
+        let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
+        match udp::write(out, source, destination, payload) {
+            Some(length) => self.tun.push(length),
+            None => self.drop(DropReason::Malformed),
+        }
+    }
+
+    /// Sends a query into the tunnel of `gateway`; false when that cannot be done.
+    pub fn send_query(
+        &mut self,
+        query: u64,
+        gateway: u32,
+        server: SocketAddr,
+        payload: &[u8],
+        now: Instant,
+    ) -> bool {
+        if self.policy.is_blocked {
+            return false;
+        }
+        let key = TunnelKey {
+            gateway,
+            protocol: UDP,
+            local_port: 0,
+            remote: server.ip(),
+            remote_port: server.port(),
+        };
+        let Some(local) = self.local_address(gateway, server) else { return false };
+        let Some(key) = self.conntrack.reserve(key, Owner::Query(query), now) else { return false };
+        let source = SocketAddr::new(local, key.local_port);
+        let Some(length) = udp::write(&mut self.scratch, source, server, payload) else { return false };
+        let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else { return false };
+        peer.seal(&self.scratch[..length], &mut self.send, now)
+    }
+
+    /// What came back, in order.
+    pub fn poll_arrival(&mut self) -> Option<Arrival> {
+        self.arrivals.pop_front()
+    }
+
+    /// Opens a TCP connection to a server behind `gateway`; `None` when that cannot be done.
+    pub fn connect_tcp(&mut self, gateway: u32, server: SocketAddr, now: Instant) -> Option<FlowId> {
+        if self.policy.is_blocked {
+            return None;
+        }
+        let key = TunnelKey {
+            gateway,
+            protocol: TCP,
+            local_port: 0,
+            remote: server.ip(),
+            remote_port: server.port(),
+        };
+        let local = self.local_address(gateway, server)?;
+        let key = self.conntrack.reserve(key, Owner::Local, now)?;
+        match self.tcp.connect(gateway, SocketAddr::new(local, key.local_port), server, now) {
+            Ok(flow) => {
+                self.local_ports.insert(flow, key);
+                self.flush_tcp(now);
+                Some(flow)
+            }
+            Err(_) => {
+                self.conntrack.release(&key);
+                None
+            }
+        }
+    }
+
+    /// What happened on the resolver's TCP connections.
+    pub fn poll_tcp_event(&mut self) -> Option<TcpEvent> {
+        Some(match self.tcp.poll_event()? {
+            Event::Accepted { flow, local, remote, .. } => TcpEvent::Accepted { flow, local, remote },
+            Event::Connected(flow) => TcpEvent::Connected(flow),
+            Event::Readable(flow) => TcpEvent::Readable(flow),
+            Event::Writable(flow) => TcpEvent::Writable(flow),
+            Event::Finished(flow) => TcpEvent::Finished(flow),
+            Event::Closed(flow) | Event::Reset(flow) | Event::TimedOut(flow) => {
+                self.release_tcp(flow);
+                TcpEvent::Ended(flow)
+            }
+        })
+    }
+
+    /// Reads what a TCP connection has received; returns how many bytes.
+    pub fn recv_tcp(&mut self, flow: FlowId, buffer: &mut [u8]) -> usize {
+        self.tcp.recv(flow, buffer)
+    }
+
+    /// Writes to a TCP connection; returns how many bytes were taken.
+    pub fn send_tcp(&mut self, flow: FlowId, data: &[u8], now: Instant) -> usize {
+        let taken = self.tcp.send(flow, data);
+        self.flush_tcp(now);
+        taken
+    }
+
+    /// Says that we will write no more.
+    pub fn close_tcp(&mut self, flow: FlowId, now: Instant) {
+        self.tcp.close(flow);
+        self.flush_tcp(now);
+    }
+
+    /// Ends a TCP connection at once; no event follows.
+    pub fn abort_tcp(&mut self, flow: FlowId, now: Instant) {
+        self.tcp.abort(flow);
+        self.flush_tcp(now);
+        self.release_tcp(flow);
+    }
+
+    /// Carries what our TCP stack has to say to where it goes.
+    pub(super) fn flush_tcp(&mut self, now: Instant) {
+        while let Some((link, packet)) = self.tcp.poll_packet(now) {
+            if link == DEVICE_LINK {
+                let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
+                out[..packet.len()].copy_from_slice(&packet);
+                self.tun.push(packet.len());
+            } else if let Some(peer) = self.peers.get_mut(link as usize).and_then(Option::as_mut) {
+                peer.seal(&packet, &mut self.send, now);
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) {
+        if self.arrivals.len() >= MOST_ARRIVALS {
+            return self.drop(DropReason::BatchFull);
+        }
+        self.arrivals.push_back(arrival);
+    }
+
+    fn release_tcp(&mut self, flow: FlowId) {
+        if let Some(key) = self.local_ports.remove(&flow) {
+            self.conntrack.release(&key);
+        }
+    }
+
+    fn local_address(&self, gateway: u32, server: SocketAddr) -> Option<std::net::IpAddr> {
+        let peer = self.policy.gateways.get(gateway as usize)?;
+        peer.local_address(server.ip()).filter(|_| peer.allows(server.ip()))
+    }
+}
