@@ -122,6 +122,9 @@ impl UdpEndpoint {
         socket.bind(&address.into())?;
         let state = UdpSocketState::new((&socket).into())?;
         allow_fragments(&socket, config.family)?;
+        // quinn-udp 0.6.3 asks for timestamps, and its buffer of 96 bytes then has no room for IPv4's ECN bits behind
+        // timestamp, segment size and packet info (MSG_CTRUNC); we need the bits, and nobody reads the timestamps.
+        switch_off(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
         let had_segmentation = state.max_gso_segments() > 1;
         Ok(Self { socket, state, had_segmentation, dropped: AtomicU64::new(0) })
     }
@@ -179,24 +182,18 @@ fn allow_fragments(socket: &Socket, family: Family) -> io::Result<()> {
         Family::V4 => sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT)?,
         Family::V6 => {
             sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
-            clear_ipv6_dontfrag(socket)?;
+            switch_off(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG)?;
         }
     }
     Ok(())
 }
 
-fn clear_ipv6_dontfrag(socket: &Socket) -> io::Result<()> {
+fn switch_off(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let off: libc::c_int = 0;
+    let length = size_of_val(&off) as libc::socklen_t;
     // SAFETY: the descriptor is open for the call, and the pointer and length describe `off`, which outlives it.
-    let code = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IPV6,
-            libc::IPV6_DONTFRAG,
-            (&raw const off).cast(),
-            size_of_val(&off) as libc::socklen_t,
-        )
-    };
+    let code =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const off).cast(), length) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
