@@ -23,6 +23,11 @@ impl Outbox {
         self.packets.len()
     }
 
+    /// Bytes of the packet that came last, 0 if none waits.
+    pub(super) fn newest_len(&self) -> usize {
+        self.packets.back().map_or(0, |(_, packet)| packet.len())
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.packets.len() >= OUTBOX_PACKETS
     }

@@ -5,7 +5,6 @@ use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
 
 use super::device::Device;
-use super::limits::RETRY;
 use super::{FlowId, TcpStack};
 
 /// How a flow's turn ended.
@@ -39,7 +38,7 @@ impl TcpStack {
         if !flow.quiet && !flow.is_over() {
             let poll_at = self.interface.poll_at(self.clock.stack_now(), &flow.sockets);
             let poll_at = poll_at.map(|at| self.clock.from_stack(at));
-            let poll_at = poll_at.map(|at| if at <= now { now + RETRY } else { at });
+            let poll_at = poll_at.map(|at| if at <= now { now + flow.back_off() } else { at });
             wanted = wanted.into_iter().chain(poll_at).min();
         }
         self.timers.set(id, &mut flow.wake_at, wanted);
@@ -66,17 +65,20 @@ impl TcpStack {
         let allowance = flow.pace.allowance(self.clock.now());
         let mut device =
             Device { inbound: None, outbox: &mut self.outbox, link: flow.key.link, mtu: self.mtu };
-        for sent in 0..allowance {
+        for _ in 0..allowance {
             self.counters.polls += 1;
             let result = self.interface.poll_egress(now, &mut device, &mut flow.sockets);
-            if result == PollResult::None {
-                flow.pace.spend(sent);
+            let sent = result != PollResult::None;
+            if sent {
+                flow.sent();
+                flow.pace.spend(1);
+            }
+            // Data goes first, so after a bare packet there is none; asking on may give the same packet without end.
+            if !sent || device.outbox.newest_len() == flow.bare_packet_len() {
                 flow.quiet = flow.state() == State::TimeWait;
                 return Turn::Idle;
             }
-            flow.sent();
         }
-        flow.pace.spend(allowance);
         if flow.pace.is_spent() { Turn::Paced(flow.pace.resumes_at()) } else { Turn::Over }
     }
 

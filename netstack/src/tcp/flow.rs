@@ -3,10 +3,10 @@ use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
-use smoltcp::wire::TcpSeqNumber;
+use smoltcp::wire::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, TCP_HEADER_LEN, TcpSeqNumber};
 
 use super::event::{End, Signals};
-use super::limits::{CONNECT_TIMEOUT, HALF_OPEN_TIMEOUT, TIME_WAIT, USER_TIMEOUT};
+use super::limits::{CONNECT_TIMEOUT, HALF_OPEN_TIMEOUT, MAX_RETRY, RETRY, TIME_WAIT, USER_TIMEOUT};
 use super::pace::Pace;
 use super::queue::Ticket;
 use super::segment::Segment;
@@ -33,6 +33,7 @@ pub(super) struct Flow {
     handle: SocketHandle,
     /// Where the window that our SYN offered ends, until a later packet of ours offered another.
     first_window_end: Option<TcpSeqNumber>,
+    retry: Duration,
     from_listener: bool,
     opened: bool,
     finished: bool,
@@ -143,6 +144,7 @@ impl Flow {
 
     /// A packet of the peer was handled. Before the flow is open nothing prolongs the wait.
     pub(super) fn heard(&mut self, now: Instant) {
+        self.retry = RETRY;
         if self.opened {
             self.heard_at = Some(now);
         }
@@ -176,6 +178,19 @@ impl Flow {
             self.signals.end = self.fate;
         }
         taken
+    }
+
+    /// How long to let smoltcp wait that wants to be asked at once, though it just had its turn.
+    pub(super) fn back_off(&mut self) -> Duration {
+        let retry = self.retry;
+        self.retry = (retry * 2).min(MAX_RETRY);
+        retry
+    }
+
+    /// Bytes of a packet of this flow that carries neither data nor options: an acknowledgement, a FIN or a reset.
+    pub(super) fn bare_packet_len(&self) -> usize {
+        let ip_header = if self.key.local.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN };
+        ip_header + TCP_HEADER_LEN
     }
 
     /// Takes as much of `data` as there is room for and tells how much.
@@ -236,6 +251,7 @@ impl Flow {
             sockets,
             handle,
             first_window_end: None,
+            retry: RETRY,
             from_listener,
             opened: false,
             finished: false,

@@ -45,8 +45,12 @@ pub(super) const TURN_PACKETS: u32 = 16;
 /// survives. More than any batch that the caller hands in between two fetches.
 pub(super) const OUTBOX_PACKETS: usize = 512;
 
-/// smoltcp may say "now" and then have nothing to send; it is asked again after 10 ms, so that no loop spins on it.
-pub(super) const RETRY: Duration = Duration::from_millis(10);
+/// smoltcp may say "now" again after it had its turn, as 0.14 does for a peer that closes its window for good. It is asked
+/// again after 1 s, its own shortest retransmission time-out, so that no loop spins or floods on it …
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// … and then after twice that, up to 60 s, its longest, until something happens to the flow.
+pub(super) const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// Least MTU, bytes: every IPv4 host takes 576 (RFC 791 §3.1), and smoltcp subtracts headers from it unchecked.
 pub(super) const MIN_MTU: usize = 576;

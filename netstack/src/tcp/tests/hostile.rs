@@ -66,6 +66,16 @@ fn opened() -> (World, FlowId, u32, u32) {
     (world, flow, 1001, next)
 }
 
+/// The same with a flow that we opened; the peer has not answered yet.
+fn opening() -> (World, FlowId, u32, u32) {
+    let mut world = World::new(limits(16));
+    let stack = &mut world.stacks[SERVER];
+    let flow = stack.connect(LINK, server(), client(), world.now).unwrap();
+    let (_, syn) = stack.poll_packet(world.now).unwrap();
+    let isn = TcpPacket::new_checked(&syn[20..]).unwrap().seq_number().0 as u32;
+    (world, flow, 1000, isn.wrapping_add(1))
+}
+
 fn settle(stack: &mut TcpStack, world_now: std::time::Instant) -> usize {
     let mut packets = 0;
     while stack.poll_packet(world_now).is_some() {
@@ -183,6 +193,27 @@ fn data_beyond_the_first_window_is_dropped_and_data_up_to_its_end_is_kept() {
 }
 
 #[test]
+fn a_window_closed_for_good_draws_no_flood() {
+    let (mut world, flow, seq, ack) = opened();
+    let mut now = world.now;
+    let stack = &mut world.stacks[SERVER];
+    stack.send(flow, b"xy");
+    stack.close(flow);
+    assert_eq!(settle(stack, now), 1);
+    stack.handle_packet(LINK, &segment(ACK, seq, ack, 0, &[], &[]), now);
+    stack.handle_packet(LINK, &segment(ACK, seq, ack.wrapping_add(3), 0, &[], &[]), now);
+
+    let mut packets = settle(stack, now);
+    let end = now + Duration::from_secs(590);
+    while stack.poll_timeout().is_some_and(|next| next < end) {
+        now = stack.poll_timeout().unwrap().max(now);
+        stack.handle_timeout(now);
+        packets += settle(stack, now);
+    }
+    assert!(packets < 20, "{packets} packets");
+}
+
+#[test]
 fn a_tiny_mtu_is_raised_to_what_ip_demands() {
     let now = world::start();
     let mut stack = TcpStack::new([1; 32], 0, limits(4), now);
@@ -213,7 +244,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(vec![4, 2, 3, 3, 14, 1, 1, 0]),
         proptest::collection::vec(any::<u8>(), 0..40)
     ];
-    let flags = prop_oneof![4 => Just(ACK), 2 => Just(ACK | 1), 1 => Just(SYN), 2 => any::<u8>()];
+    let flags = prop_oneof![4 => Just(ACK), 2 => Just(ACK | 1), 1 => Just(SYN), 1 => Just(SYN | ACK), 2 => any::<u8>()];
     let window = prop_oneof![Just(0), Just(1), any::<u16>()];
     let segment = (flags, near(), near(), window, options, 0..1500usize).prop_map(
         |(flags, seq, ack, window, options, payload)| Step::Segment {
@@ -237,9 +268,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A hostile client: it sees what the server sends and answers as it likes.
-fn attack(steps: Vec<Step>) {
-    let (mut world, mut flow, mut seq, mut ack) = opened();
+/// A hostile peer: it sees what the stack sends and answers as it likes.
+fn attack(start: (World, FlowId, u32, u32), steps: Vec<Step>) {
+    let (mut world, mut flow, mut seq, mut ack) = start;
     let mut now = world.now;
     let stack = &mut world.stacks[SERVER];
     for step in steps {
@@ -306,7 +337,12 @@ proptest! {
 
     #[test]
     fn no_order_of_hostile_segments_panics_or_stays(steps in proptest::collection::vec(step(), 1..60)) {
-        attack(steps);
+        attack(opened(), steps);
+    }
+
+    #[test]
+    fn no_order_of_hostile_answers_panics_or_stays(steps in proptest::collection::vec(step(), 1..60)) {
+        attack(opening(), steps);
     }
 
     #[test]
