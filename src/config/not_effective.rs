@@ -1,0 +1,86 @@
+//! Keys that load already, but whose feature does not exist in this version. Empty when the product is complete.
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::origin::Origin;
+use super::reader::Reader;
+use super::schema;
+
+/// `(table, key)` without an effect in this version; `*` stands for every key of the table.
+/// Who builds a feature deletes its line here.
+const NOT_YET: &[(&str, &str)] = &[
+    ("general", "*"),
+    ("server", "host"),
+    ("server", "port"),
+    ("server", "log_file"),
+    ("control_plane", "*"),
+    ("auth", "*"),
+    ("device_assessment", "*"),
+    ("tunneling", "stack"),
+    ("proxy", "*"),
+    ("outbound_proxy", "*"),
+    ("dns", "search_domains"),
+    ("logging", "*"),
+    ("api", "*"),
+    ("monitoring", "*"),
+    ("application", "requires"),
+];
+
+/// `(table, key, value)`: the key works, but not with this value.
+const NOT_YET_VALUES: &[(&str, &str, &str)] = &[("tunneling", "mtu", "auto")];
+
+/// A key that was given and does nothing yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotEffective {
+    /// `table.key`, and `= value` when only that value is without effect.
+    pub key: String,
+    /// Where it was given.
+    pub origin: Origin,
+}
+
+impl NotEffective {
+    /// The same as a warning for `config validate` and the log.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
+        let message = format!("`{}` is not effective in this version", self.key);
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(self.origin.clone(), message) }
+    }
+}
+
+/// The keys that were given and do nothing yet, in the order of the schema.
+pub(super) fn collect(reader: &Reader<'_>) -> Vec<NotEffective> {
+    let mut found: Vec<NotEffective> =
+        schema::all().filter_map(|(table, key)| check(reader, table, key.name)).collect();
+    found.extend(requirements(reader));
+    found
+}
+
+fn check(reader: &Reader<'_>, table: &str, key: &str) -> Option<NotEffective> {
+    let outside = reader.overrides.iter().rev().find(|given| (given.table, given.key) == (table, key));
+    let given = match outside {
+        Some(given) => super::reader::Found { value: &given.value, origin: given.origin.clone() },
+        None => reader.find_in_file(table, key)?,
+    };
+    if is_not_yet(table, key) {
+        return Some(NotEffective { key: format!("{table}.{key}"), origin: given.origin });
+    }
+    let text = given.value.as_str()?;
+    let listed = NOT_YET_VALUES.contains(&(table, key, text));
+    listed.then(|| NotEffective { key: format!("{table}.{key} = \"{text}\""), origin: given.origin })
+}
+
+fn is_not_yet(table: &str, key: &str) -> bool {
+    NOT_YET.iter().any(|(of, name)| *of == table && (*name == "*" || *name == key))
+}
+
+fn requirements(reader: &Reader<'_>) -> Vec<NotEffective> {
+    if !is_not_yet("application", "requires") {
+        return Vec::new();
+    }
+    let rows = reader.root.get("application").and_then(|rows| rows.get_ref().as_array());
+    let given = rows.into_iter().flat_map(|rows| rows.iter()).filter_map(|row| {
+        let (key, _) = row.get_ref().as_table()?.get_key_value("requires")?;
+        let origin = reader.source.origin(&key.span());
+        Some(NotEffective { key: "application.requires".to_owned(), origin })
+    });
+    given.collect()
+}

@@ -1,0 +1,303 @@
+//! Every table and key of the configuration: type, range, default, alias, secret or not.
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Boolean,
+    /// A whole number within `min..=max`.
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// A whole number within `min..=max`, or this word.
+    IntegerOr {
+        min: i64,
+        max: i64,
+        word: &'static str,
+    },
+    Text,
+    /// One of these words, upper or lower case.
+    Choice(&'static [&'static str]),
+    /// A text or an array of texts.
+    List,
+    /// A table of texts.
+    Headers,
+    /// An array of tables with the keys of [`SPLIT_DNS`].
+    Zones,
+}
+
+/// The value of a key that nobody gave. Lists and tables are empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preset {
+    None,
+    Boolean(bool),
+    Integer(i64),
+    Text(&'static str),
+}
+
+/// One key of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) preset: Preset,
+    pub(super) secret: bool,
+    /// Another name of this `(table, key)`.
+    pub(super) alias_of: Option<(&'static str, &'static str)>,
+}
+
+/// One table `[name]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+/// Longest time span that is accepted, in seconds: ten years, far from any overflow.
+const MAX_SECONDS: i64 = 10 * 365 * 86_400;
+const SECONDS: Kind = Kind::Integer { min: 1, max: MAX_SECONDS };
+const PORT: Kind = Kind::Integer { min: 1, max: 65_535 };
+/// Levels of the log, the quietest first.
+pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+/// RFC 791 section 3.1: every IPv4 host takes 576 octets; 9000 is the usual jumbo frame.
+const MTU: Kind = Kind::IntegerOr { min: 576, max: 9000, word: "auto" };
+
+const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
+    Key { name, kind, preset, secret: false, alias_of: None }
+}
+
+const fn flag(name: &'static str, preset: bool) -> Key {
+    key(name, Kind::Boolean, Preset::Boolean(preset))
+}
+
+const fn number(name: &'static str, kind: Kind, preset: i64) -> Key {
+    key(name, kind, Preset::Integer(preset))
+}
+
+const fn text(name: &'static str) -> Key {
+    key(name, Kind::Text, Preset::None)
+}
+
+const fn text_or(name: &'static str, preset: &'static str) -> Key {
+    key(name, Kind::Text, Preset::Text(preset))
+}
+
+const fn choice(name: &'static str, words: &'static [&'static str], preset: &'static str) -> Key {
+    key(name, Kind::Choice(words), Preset::Text(preset))
+}
+
+const fn list(name: &'static str) -> Key {
+    key(name, Kind::List, Preset::None)
+}
+
+const fn secret(name: &'static str, kind: Kind) -> Key {
+    Key { secret: true, ..key(name, kind, Preset::None) }
+}
+
+const fn alias(name: &'static str, table: &'static str, of: &'static str, kind: Kind) -> Key {
+    Key { alias_of: Some((table, of)), ..key(name, kind, Preset::None) }
+}
+
+/// The tables, in the order in which they are documented.
+pub(super) static TABLES: &[Table] = &[
+    Table {
+        name: "general",
+        keys: &[text("client_id"), alias("control_plane_url", "control_plane", "url", Kind::Text)],
+    },
+    Table {
+        name: "server",
+        keys: &[
+            text_or("host", "127.0.0.1"),
+            alias("port", "api", "port", PORT),
+            choice("log_level", LEVELS, "info"),
+            text("log_file"),
+        ],
+    },
+    Table {
+        name: "control_plane",
+        keys: &[
+            text("url"),
+            number("check_interval", SECONDS, 60),
+            number("timeout", SECONDS, 10),
+            text("ca_cert_path"),
+        ],
+    },
+    Table {
+        name: "auth",
+        keys: &[
+            choice("identity_provider", &["oidc", "oauth2"], "oidc"),
+            text("client_id"),
+            secret("client_secret", Kind::Text),
+            text("oauth_url"),
+            text_or("redirect_uri", "http://localhost:8085/callback"),
+            text_or("scope", "openid profile email"),
+            number("token_refresh_margin", Kind::Integer { min: 0, max: MAX_SECONDS }, 300),
+            choice("token_storage", &["encrypted_file", "keychain", "memory"], "encrypted_file"),
+            flag("require_mfa", false),
+            number("mfa_remember_period", Kind::Integer { min: 0, max: MAX_SECONDS }, 86_400),
+            number("session_timeout", SECONDS, 28_800),
+            number("max_session_duration", SECONDS, 86_400),
+            choice("browser_type", &["system", "custom", "none"], "system"),
+            text("custom_browser_path"),
+        ],
+    },
+    Table {
+        name: "device_assessment",
+        keys: &[
+            flag("enabled", true),
+            number("interval", SECONDS, 300),
+            flag("required_os_updates", false),
+            text("min_os_version"),
+            flag("firewall_required", false),
+            flag("antivirus_required", false),
+            flag("disk_encryption_required", false),
+            alias("check_disk_encryption", "device_assessment", "disk_encryption_required", Kind::Boolean),
+            list("required_security_software"),
+            text("custom_assessment_script"),
+            flag("edr_integration", false),
+            text("edr_vendor"),
+            text("edr_check_command"),
+            text("edr_status_regex"),
+            text("edr_run_as"),
+        ],
+    },
+    Table {
+        name: "tunneling",
+        keys: &[
+            text_or("protocol", "wireguard"),
+            number("mtu", MTU, 1420),
+            // The keep-alive of WireGuard is a 16-bit number of seconds; 0 switches it off.
+            number("keep_alive", Kind::Integer { min: 0, max: 65_535 }, 25),
+            list("dns_servers"),
+            alias("split_tunneling", "split_tunneling", "enabled", Kind::Boolean),
+            list("exclude_domains"),
+            list("allowed_users"),
+            choice("stack", &["auto", "namespace", "smoltcp"], "auto"),
+        ],
+    },
+    Table {
+        name: "proxy",
+        keys: &[
+            flag("http_proxy", true),
+            number("http_port", PORT, 8080),
+            flag("socks_proxy", true),
+            number("socks_port", PORT, 1080),
+            flag("allow_direct", false),
+            list("exclude_domains"),
+        ],
+    },
+    Table {
+        name: "split_tunneling",
+        keys: &[flag("enabled", true), list("include_domains"), list("include_ips"), list("exclude_domains")],
+    },
+    Table {
+        name: "outbound_proxy",
+        keys: &[text("url"), text("username"), secret("password", Kind::Text), list("bypass_domains")],
+    },
+    Table {
+        name: "dns",
+        keys: &[list("servers"), list("search_domains"), key("split_dns", Kind::Zones, Preset::None)],
+    },
+    Table {
+        name: "logging",
+        keys: &[
+            flag("siem_integration", false),
+            choice("siem_format", &["CEF", "LEEF", "JSON"], "CEF"),
+            text("siem_destination"),
+            secret("siem_http_headers", Kind::Headers),
+            choice("siem_log_level", &["error", "warn", "info", "debug"], "info"),
+            list("siem_additional_fields"),
+        ],
+    },
+    Table {
+        name: "api",
+        keys: &[
+            flag("enabled", true),
+            number("port", PORT, 8086),
+            flag("require_auth", true),
+            secret("token", Kind::Text),
+        ],
+    },
+    Table {
+        name: "monitoring",
+        keys: &[
+            flag("prometheus", false),
+            number("prometheus_port", PORT, 9090),
+            flag("healthcheck", false),
+            number("healthcheck_port", PORT, 8087),
+        ],
+    },
+];
+
+/// The keys of each `[[gateway]]`.
+pub(super) static GATEWAY: &[Key] = &[
+    text("name"),
+    text("public_key"),
+    list("endpoint"),
+    list("address"),
+    text("private_key_file"),
+    secret("preshared_key", Kind::Text),
+    list("allowed_ips"),
+    list("dns"),
+];
+
+/// The keys of each `[[application]]`.
+pub(super) static APPLICATION: &[Key] = &[
+    text("name"),
+    text("host"),
+    list("ports"),
+    text("gateway"),
+    text("description"),
+    text("url"),
+    list("requires"),
+];
+
+/// The keys of each entry of `dns.split_dns`.
+pub(super) static SPLIT_DNS: &[Key] = &[text("domain"), list("servers"), text("gateway")];
+
+/// The key of a table, if there is one of that name.
+pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
+    let table = TABLES.iter().find(|candidate| candidate.name == table)?;
+    table.keys.iter().find(|key| key.name == name)
+}
+
+/// Each key with its table, in the order of the documentation.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static Key)> {
+    TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.name, key)))
+}
+
+/// The aliases of a key.
+pub(super) fn aliases(table: &str, name: &str) -> impl Iterator<Item = (&'static str, &'static Key)> {
+    all().filter(move |(_, key)| key.alias_of == Some((table, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_suit_their_kind() {
+        for (table, key) in all() {
+            let suits = match (key.kind, key.preset) {
+                (_, Preset::None) => true,
+                (Kind::Boolean, Preset::Boolean(_)) | (Kind::Text, Preset::Text(_)) => true,
+                (Kind::Integer { min, max } | Kind::IntegerOr { min, max, .. }, Preset::Integer(value)) => {
+                    (min..=max).contains(&value)
+                }
+                (Kind::Choice(words), Preset::Text(word)) => words.contains(&word),
+                (_, Preset::Boolean(_) | Preset::Integer(_) | Preset::Text(_)) => false,
+            };
+            assert!(suits, "{table}.{}", key.name);
+        }
+    }
+
+    #[test]
+    fn aliases_lead_to_a_key_of_the_same_kind() {
+        for (table, key) in all().filter(|(_, key)| key.alias_of.is_some()) {
+            let (of_table, of) = key.alias_of.unwrap();
+            let target = find(of_table, of).unwrap();
+            assert_eq!(target.kind, key.kind, "{table}.{}", key.name);
+            assert!(target.alias_of.is_none());
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The plain tables of the configuration as typed settings.
+
+use std::time::Duration;
+
+use super::diagnostic::Diagnostic;
+use super::host::{HostError, NamePattern};
+use super::origin::{Origin, Setting};
+use super::reader::{Complaint, Reader, whole_number, wrong_type};
+use super::secret::Secret;
+
+/// `[general]`.
+#[derive(Debug, Clone)]
+pub struct General {
+    /// Identifier of this installation; made up when absent.
+    pub client_id: Option<Setting<String>>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Address that the local service listens on.
+    pub host: Option<Setting<String>>,
+    /// How much is logged.
+    pub log_level: Setting<LogLevel>,
+    /// Where the log goes besides standard error.
+    pub log_file: Option<Setting<String>>,
+}
+
+/// Levels of the log, the quietest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What is doubtful as well.
+    Warn,
+    /// What happens.
+    Info,
+    /// How it happens; may name hosts.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[control_plane]`.
+#[derive(Debug, Clone)]
+pub struct ControlPlane {
+    /// Where the control plane is.
+    pub url: Option<Setting<String>>,
+    /// How often policies are asked for.
+    pub check_interval: Setting<Duration>,
+    /// How long one request may take.
+    pub timeout: Setting<Duration>,
+    /// A private certificate authority.
+    pub ca_cert_path: Option<Setting<String>>,
+}
+
+/// `[auth]`. Words are as the contract lists them.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// `oidc` or `oauth2`.
+    pub identity_provider: Setting<&'static str>,
+    /// Identifier of this application at the provider.
+    pub client_id: Option<Setting<String>>,
+    /// Its secret, for providers that give one to native applications.
+    pub client_secret: Option<Setting<Secret>>,
+    /// The issuer.
+    pub oauth_url: Option<Setting<String>>,
+    /// Where the browser returns to.
+    pub redirect_uri: Option<Setting<String>>,
+    /// What is asked for.
+    pub scope: Option<Setting<String>>,
+    /// How long before its end a token is renewed.
+    pub token_refresh_margin: Setting<Duration>,
+    /// `encrypted_file`, `keychain` or `memory`.
+    pub token_storage: Setting<&'static str>,
+    /// Whether a second factor is required.
+    pub require_mfa: Setting<bool>,
+    /// How long a second factor is remembered.
+    pub mfa_remember_period: Setting<Duration>,
+    /// Idle time after which the person logs in again.
+    pub session_timeout: Setting<Duration>,
+    /// Longest session.
+    pub max_session_duration: Setting<Duration>,
+    /// `system`, `custom` or `none`.
+    pub browser_type: Setting<&'static str>,
+    /// The browser, when custom.
+    pub custom_browser_path: Option<Setting<String>>,
+}
+
+/// `[device_assessment]`.
+#[derive(Debug, Clone)]
+pub struct DeviceAssessment {
+    /// Whether the device is assessed.
+    pub enabled: Setting<bool>,
+    /// How often.
+    pub interval: Setting<Duration>,
+    /// Whether the system must be up to date.
+    pub required_os_updates: Setting<bool>,
+    /// Oldest version of the system.
+    pub min_os_version: Option<Setting<String>>,
+    /// Whether a firewall must be active.
+    pub firewall_required: Setting<bool>,
+    /// Whether an antivirus must be active.
+    pub antivirus_required: Setting<bool>,
+    /// Whether the disk must be encrypted.
+    pub disk_encryption_required: Setting<bool>,
+    /// Software that must be there.
+    pub required_security_software: Vec<String>,
+    /// A check of one's own.
+    pub custom_assessment_script: Option<Setting<String>>,
+    /// Whether the endpoint protection is asked.
+    pub edr_integration: Setting<bool>,
+    /// Which one it is.
+    pub edr_vendor: Option<Setting<String>>,
+    /// How it is asked.
+    pub edr_check_command: Option<Setting<String>>,
+    /// What a good answer looks like.
+    pub edr_status_regex: Option<Setting<String>>,
+    /// As whom it is asked.
+    pub edr_run_as: Option<Setting<String>>,
+}
+
+/// `[tunneling]`.
+#[derive(Debug, Clone)]
+pub struct Tunneling {
+    /// Size of packets inside the tunnel.
+    pub mtu: Setting<Mtu>,
+    /// Seconds between keep-alives; 0 sends none.
+    pub keep_alive: Setting<u16>,
+    /// Names or numbers of the users who may use the tunnel; empty means all.
+    pub allowed_users: Vec<Setting<String>>,
+    /// `auto`, `namespace` or `smoltcp`.
+    pub stack: Setting<&'static str>,
+}
+
+/// Size of packets inside the tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mtu {
+    /// So many octets.
+    Fixed(u16),
+    /// What the path allows.
+    Auto,
+}
+
+/// `[proxy]`.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Whether the HTTP proxy runs.
+    pub http_proxy: Setting<bool>,
+    /// Its port.
+    pub http_port: Setting<u16>,
+    /// Whether the SOCKS5 proxy runs.
+    pub socks_proxy: Setting<bool>,
+    /// Its port.
+    pub socks_port: Setting<u16>,
+    /// Whether the proxies also connect to what is not protected.
+    pub allow_direct: Setting<bool>,
+    /// What the proxies leave alone.
+    pub exclude_domains: Vec<String>,
+}
+
+/// `[outbound_proxy]`.
+#[derive(Debug, Clone)]
+pub struct OutboundProxy {
+    /// The corporate proxy.
+    pub url: Option<Setting<String>>,
+    /// User name there.
+    pub username: Option<Setting<String>>,
+    /// Password there.
+    pub password: Option<Setting<Secret>>,
+    /// What is reached without it.
+    pub bypass_domains: Vec<String>,
+}
+
+/// `[logging]`.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    /// Whether events are sent.
+    pub siem_integration: Setting<bool>,
+    /// `CEF`, `LEEF` or `JSON`.
+    pub siem_format: Setting<&'static str>,
+    /// Where to.
+    pub siem_destination: Option<Setting<String>>,
+    /// Headers of HTTP destinations.
+    pub siem_http_headers: Vec<(String, Secret)>,
+    /// `error`, `warn`, `info` or `debug`.
+    pub siem_log_level: Setting<&'static str>,
+    /// What else is put into events.
+    pub siem_additional_fields: Vec<String>,
+}
+
+/// `[api]`.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Whether the local API listens on TCP.
+    pub enabled: Setting<bool>,
+    /// Where.
+    pub port: Setting<u16>,
+    /// Whether a token is asked for.
+    pub require_auth: Setting<bool>,
+    /// The token; made up when absent.
+    pub token: Option<Setting<Secret>>,
+}
+
+/// `[monitoring]`.
+#[derive(Debug, Clone)]
+pub struct Monitoring {
+    /// Whether metrics are offered.
+    pub prometheus: Setting<bool>,
+    /// Where.
+    pub prometheus_port: Setting<u16>,
+    /// Whether a health check is offered.
+    pub healthcheck: Setting<bool>,
+    /// Where.
+    pub healthcheck_port: Setting<u16>,
+}
+
+impl LogLevel {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        let levels = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+        levels.into_iter().find(|level| level.as_str() == word).unwrap_or(Self::Info)
+    }
+}
+
+impl General {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self { client_id: reader.text("general", "client_id") }
+    }
+}
+
+impl Server {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            host: reader.text("server", "host"),
+            log_level: reader.choice("server", "log_level").map(LogLevel::from_word),
+            log_file: reader.text("server", "log_file"),
+        }
+    }
+}
+
+impl ControlPlane {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "control_plane";
+        Self {
+            url: reader.text(table, "url"),
+            check_interval: reader.seconds(table, "check_interval"),
+            timeout: reader.seconds(table, "timeout"),
+            ca_cert_path: reader.text(table, "ca_cert_path"),
+        }
+    }
+}
+
+impl Auth {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "auth";
+        Self {
+            identity_provider: reader.choice(table, "identity_provider"),
+            client_id: reader.text(table, "client_id"),
+            client_secret: reader.secret(table, "client_secret"),
+            oauth_url: reader.text(table, "oauth_url"),
+            redirect_uri: reader.text(table, "redirect_uri"),
+            scope: reader.text(table, "scope"),
+            token_refresh_margin: reader.seconds(table, "token_refresh_margin"),
+            token_storage: reader.choice(table, "token_storage"),
+            require_mfa: reader.boolean(table, "require_mfa"),
+            mfa_remember_period: reader.seconds(table, "mfa_remember_period"),
+            session_timeout: reader.seconds(table, "session_timeout"),
+            max_session_duration: reader.seconds(table, "max_session_duration"),
+            browser_type: reader.choice(table, "browser_type"),
+            custom_browser_path: reader.text(table, "custom_browser_path"),
+        }
+    }
+}
+
+impl DeviceAssessment {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "device_assessment";
+        Self {
+            enabled: reader.boolean(table, "enabled"),
+            interval: reader.seconds(table, "interval"),
+            required_os_updates: reader.boolean(table, "required_os_updates"),
+            min_os_version: reader.text(table, "min_os_version"),
+            firewall_required: reader.boolean(table, "firewall_required"),
+            antivirus_required: reader.boolean(table, "antivirus_required"),
+            disk_encryption_required: reader.boolean(table, "disk_encryption_required"),
+            required_security_software: reader.list(table, "required_security_software"),
+            custom_assessment_script: reader.text(table, "custom_assessment_script"),
+            edr_integration: reader.boolean(table, "edr_integration"),
+            edr_vendor: reader.text(table, "edr_vendor"),
+            edr_check_command: reader.text(table, "edr_check_command"),
+            edr_status_regex: reader.text(table, "edr_status_regex"),
+            edr_run_as: reader.text(table, "edr_run_as"),
+        }
+    }
+}
+
+impl Tunneling {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        check_protocol(reader);
+        Self {
+            mtu: read_mtu(reader),
+            keep_alive: reader.integer("tunneling", "keep_alive"),
+            allowed_users: read_users(reader),
+            stack: reader.choice("tunneling", "stack"),
+        }
+    }
+}
+
+impl Proxy {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "proxy";
+        Self {
+            http_proxy: reader.boolean(table, "http_proxy"),
+            http_port: reader.integer(table, "http_port"),
+            socks_proxy: reader.boolean(table, "socks_proxy"),
+            socks_port: reader.integer(table, "socks_port"),
+            allow_direct: reader.boolean(table, "allow_direct"),
+            exclude_domains: reader.list(table, "exclude_domains"),
+        }
+    }
+}
+
+impl OutboundProxy {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "outbound_proxy";
+        Self {
+            url: reader.text(table, "url"),
+            username: reader.text(table, "username"),
+            password: reader.secret(table, "password"),
+            bypass_domains: reader.list(table, "bypass_domains"),
+        }
+    }
+}
+
+impl Logging {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "logging";
+        Self {
+            siem_integration: reader.boolean(table, "siem_integration"),
+            siem_format: reader.choice(table, "siem_format"),
+            siem_destination: reader.text(table, "siem_destination"),
+            siem_http_headers: read_headers(reader),
+            siem_log_level: reader.choice(table, "siem_log_level"),
+            siem_additional_fields: reader.list(table, "siem_additional_fields"),
+        }
+    }
+}
+
+impl Api {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "api";
+        Self {
+            enabled: reader.boolean(table, "enabled"),
+            port: reader.integer(table, "port"),
+            require_auth: reader.boolean(table, "require_auth"),
+            token: reader.secret(table, "token"),
+        }
+    }
+}
+
+impl Monitoring {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let table = "monitoring";
+        Self {
+            prometheus: reader.boolean(table, "prometheus"),
+            prometheus_port: reader.integer(table, "prometheus_port"),
+            healthcheck: reader.boolean(table, "healthcheck"),
+            healthcheck_port: reader.integer(table, "healthcheck_port"),
+        }
+    }
+}
+
+/// The names that are never protected: `tunneling.exclude_domains` and `split_tunneling.exclude_domains`.
+pub(super) fn read_exclusions(reader: &mut Reader<'_>) -> Vec<NamePattern> {
+    let mut patterns = Vec::new();
+    for table in ["tunneling", "split_tunneling"] {
+        reader.each(table, "exclude_domains", |text| {
+            patterns.push(NamePattern::parse_domain(text).map_err(host_complaint)?);
+            Ok(())
+        });
+    }
+    patterns
+}
+
+pub(super) fn host_complaint(error: HostError) -> Complaint {
+    Complaint::new(&error, error.hint())
+}
+
+fn check_protocol(reader: &mut Reader<'_>) {
+    let Some(protocol) = reader.text("tunneling", "protocol") else { return };
+    let complaint = match protocol.to_ascii_lowercase().as_str() {
+        "wireguard" => return,
+        "openvpn" => Complaint::new(
+            "`tunneling.protocol = \"openvpn\"` is not supported",
+            "use `protocol = \"wireguard\"`, the only protocol that this connector speaks",
+        ),
+        other => Complaint::new(
+            format!("`tunneling.protocol` must be wireguard, not `{}`", super::reader::shorten(other)),
+            "use `protocol = \"wireguard\"`, or leave the key out",
+        ),
+    };
+    reader.complain(protocol.origin, complaint);
+}
+
+fn read_mtu(reader: &mut Reader<'_>) -> Setting<Mtu> {
+    if let Some(found) = reader.find("tunneling", "mtu")
+        && found.value.as_str() == Some("auto")
+    {
+        return Setting { value: Mtu::Auto, origin: found.origin };
+    }
+    reader.integer::<u16>("tunneling", "mtu").map(Mtu::Fixed)
+}
+
+/// Texts, and numbers as well, since user numbers are.
+fn read_users(reader: &mut Reader<'_>) -> Vec<Setting<String>> {
+    let Some(found) = reader.find("tunneling", "allowed_users") else { return Vec::new() };
+    let mut users = Vec::new();
+    let Some(items) = found.value.as_array() else {
+        reader.each_of("tunneling.allowed_users", &found, |text| {
+            users.push(Setting { value: text.to_owned(), origin: found.origin.clone() });
+            Ok(())
+        });
+        return users;
+    };
+    for item in items.iter() {
+        let origin = reader.place(&found, &item.span());
+        let number = whole_number(item.get_ref()).filter(|number| u32::try_from(*number).is_ok());
+        match item.get_ref().as_str().map(str::to_owned).or(number.map(|number| number.to_string())) {
+            Some(value) if !value.is_empty() => users.push(Setting { value, origin }),
+            Some(_) | None => {
+                let complaint = wrong_type(
+                    "tunneling.allowed_users",
+                    "an array of user names or numbers",
+                    item.get_ref(),
+                );
+                reader.complain(origin, complaint);
+            }
+        }
+    }
+    if users.is_empty() && items.is_empty() {
+        let warning = "`tunneling.allowed_users` is empty, so every user may use the tunnel";
+        reader.problems.push(Diagnostic::warning(found.origin, warning));
+    }
+    users
+}
+
+fn read_headers(reader: &mut Reader<'_>) -> Vec<(String, Secret)> {
+    let Some(found) = reader.find("logging", "siem_http_headers") else { return Vec::new() };
+    let complaint = || {
+        Complaint::new(
+            "`logging.siem_http_headers` must be a table of texts",
+            "write `siem_http_headers = { \"Authorization\" = \"Splunk TOKEN\" }`",
+        )
+    };
+    let Some(table) = found.value.as_table() else {
+        reader.complain(found.origin, complaint());
+        return Vec::new();
+    };
+    let mut headers = Vec::new();
+    for (name, value) in table.iter() {
+        match value.get_ref().as_str() {
+            Some(text) => headers.push((name.get_ref().to_string(), Secret::new(text.to_owned()))),
+            None => {
+                let origin: Origin = reader.place(&found, &name.span());
+                reader.complain(origin, complaint());
+            }
+        }
+    }
+    headers
+}

@@ -1,0 +1,175 @@
+//! What the connector tells about itself: `GET /api/v1/status`. Every state is what was last proven.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use text::{Style, render};
+
+/// The answer to `GET /api/v1/status`. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the connector.
+    pub version: String,
+    /// What was last proven.
+    pub state: State,
+    /// The colour of the icon.
+    pub colour: Colour,
+    /// The state in words.
+    pub message: String,
+    /// What the person can do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hint: Option<String>,
+    /// Since when the state holds.
+    pub since: String,
+    /// In the order of the configuration.
+    pub gateways: Vec<GatewayStatus>,
+    /// In the order of the configuration.
+    pub applications: Vec<ApplicationStatus>,
+    /// How names are resolved.
+    pub dns: DnsStatus,
+    /// What was changed on the system, as sentences, in order.
+    pub system_changes: Vec<String>,
+    /// Packets that were dropped or refused: reason and how many.
+    pub drops: BTreeMap<String, u64>,
+    /// What the person should know.
+    pub warnings: Vec<String>,
+    /// Keys of the configuration without an effect in this version.
+    pub not_effective: Vec<String>,
+}
+
+/// State of the connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Off, because the person wants so, or not started yet. Nothing is protected or blocked.
+    Disconnected,
+    /// On, but no gateway has answered yet.
+    Connecting,
+    /// Every gateway that is in use answers.
+    Connected,
+    /// Some gateway answers, another does not, or the system is not as it should be.
+    Degraded,
+    /// On purpose: the device or the person may not use the applications.
+    Blocked,
+    /// No gateway answers any more, or the system does not let us; protected destinations are blocked.
+    Failed,
+}
+
+/// Colours of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// Connected and secure.
+    Green,
+    /// Connected with warnings.
+    Yellow,
+    /// Not connected, or security issues.
+    Red,
+    /// Disconnected.
+    Gray,
+}
+
+/// A gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// What was last proven.
+    pub state: GatewayState,
+    /// The outer address in use.
+    pub endpoint: String,
+    /// Our public key, base64, to be entered at the gateway.
+    pub public_key: String,
+    /// When a reply last came through the tunnel.
+    pub last_proven_at: Option<String>,
+    /// How long that reply took.
+    pub last_round_trip_ms: Option<f64>,
+    /// Age of the session's keys.
+    pub handshake_age_s: Option<u64>,
+    /// Inside the tunnel.
+    pub bytes_sent: u64,
+    /// Inside the tunnel.
+    pub bytes_received: u64,
+    /// Why it is not up.
+    pub error: Option<String>,
+}
+
+/// State of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayState {
+    /// Not wanted.
+    Disconnected,
+    /// Wanted, no answer yet.
+    Connecting,
+    /// A reply came through the tunnel.
+    Connected,
+    /// It answered before, and does no more.
+    Lost,
+    /// It never answered in time, or its configuration does not work.
+    Failed,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApplicationStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// The first few hosts.
+    pub hosts: Vec<String>,
+    /// How many hosts there are.
+    pub host_count: usize,
+    /// What is allowed, as in the configuration.
+    pub ports: Vec<String>,
+    /// Name of its gateway.
+    pub gateway: String,
+    /// `available`, or `refused: ` and why.
+    pub state: String,
+    /// Flows now.
+    pub flows: u64,
+    /// What was refused last.
+    pub last_refusal: Option<Refusal>,
+    /// What it is, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
+    /// Where a browser opens it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+}
+
+/// A flow that was refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Reason code, such as `port_not_allowed`.
+    pub reason: String,
+    /// The reason in words.
+    pub text: String,
+    /// When.
+    pub at: String,
+    /// Where to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub destination: Option<String>,
+}
+
+/// How names are resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DnsStatus {
+    /// `systemd-resolved`, `resolv.conf` or `off`.
+    pub mode: String,
+    /// `active`, `yielded` or `failed`, as the mode has it.
+    pub state: String,
+    /// Address of our resolver.
+    pub resolver: Option<String>,
+    /// How many zones are ours.
+    pub zones: usize,
+    /// Whether zones were folded to their parents, since the system takes only so many.
+    pub folded: bool,
+    /// The servers of the physical links, which answer everything else.
+    pub physical_servers: Vec<String>,
+    /// What the person should know.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+}
