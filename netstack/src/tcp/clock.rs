@@ -28,7 +28,7 @@ impl Clock {
     }
 
     /// A moment of smoltcp's as the caller counts it; moments before the base become the base.
-    pub(super) fn from_stack(&self, at: smoltcp::time::Instant) -> Instant {
+    pub(super) fn caller_time(&self, at: smoltcp::time::Instant) -> Instant {
         let micros = u64::try_from(at.total_micros()).unwrap_or(0);
         self.base + Duration::from_micros(micros)
     }
@@ -48,7 +48,7 @@ mod tests {
         clock.advance(base + Duration::from_millis(3));
 
         assert_eq!(clock.now(), base + Duration::from_millis(7));
-        assert_eq!(clock.from_stack(clock.stack_now()), clock.now());
-        assert_eq!(clock.from_stack(smoltcp::time::Instant::from_millis(-5)), base);
+        assert_eq!(clock.caller_time(clock.stack_now()), clock.now());
+        assert_eq!(clock.caller_time(smoltcp::time::Instant::from_millis(-5)), base);
     }
 }

@@ -37,7 +37,7 @@ impl TcpStack {
         let mut wanted = flow.deadline(self.limits.idle_timeout, now);
         if !flow.quiet && !flow.is_over() {
             let poll_at = self.interface.poll_at(self.clock.stack_now(), &flow.sockets);
-            let poll_at = poll_at.map(|at| self.clock.from_stack(at));
+            let poll_at = poll_at.map(|at| self.clock.caller_time(at));
             let poll_at = poll_at.map(|at| if at <= now { now + flow.back_off() } else { at });
             wanted = wanted.into_iter().chain(poll_at).min();
         }

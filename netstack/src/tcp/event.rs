@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 
 use super::FlowId;
 
-/// Told by [`TcpStack::poll_event`](super::TcpStack::poll_event), for one flow always in the order of the variants.
+/// Told by [`TcpStack::poll_event`](super::TcpStack::poll_event); what is due for a flow at one time comes in the order of
+/// the variants, so bytes can always be read before an end is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A peer opened a connection to a listener.
@@ -19,7 +20,7 @@ pub enum Event {
     },
     /// A connection of ours is open.
     Connected(FlowId),
-    /// More bytes have arrived: call `recv` until it returns 0; only newly arrived bytes are told again.
+    /// More bytes have arrived: call `recv` until it returns 0; what is left unread is not told again.
     Readable(FlowId),
     /// The peer closed its half: what `recv` still returns is the rest. Sending goes on.
     Finished(FlowId),

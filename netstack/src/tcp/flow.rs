@@ -34,7 +34,7 @@ pub(super) struct Flow {
     /// Where the window that our SYN offered ends, until a later packet of ours offered another.
     first_window_end: Option<TcpSeqNumber>,
     retry: Duration,
-    from_listener: bool,
+    accepted: bool,
     opened: bool,
     finished: bool,
     wants_room: bool,
@@ -84,13 +84,13 @@ impl Flow {
         self.opened
     }
 
-    pub(super) fn from_listener(&self) -> bool {
-        self.from_listener
+    pub(super) fn was_accepted(&self) -> bool {
+        self.accepted
     }
 
     /// Whether its owner knows of it: what a peer opens is told once the handshake is done.
     pub(super) fn is_known(&self) -> bool {
-        self.opened || !self.from_listener
+        self.opened || !self.accepted
     }
 
     /// Whether no packet will come or go any more. A listener whose SYN was withdrawn falls back to LISTEN.
@@ -234,7 +234,7 @@ impl Flow {
         Some(*self.heard_at.get_or_insert(now) + patience)
     }
 
-    fn new(key: FlowKey, socket: Socket<'static>, from_listener: bool, now: Instant) -> Box<Self> {
+    fn new(key: FlowKey, socket: Socket<'static>, accepted: bool, now: Instant) -> Box<Self> {
         let seen = socket.state();
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
@@ -252,7 +252,7 @@ impl Flow {
             handle,
             first_window_end: None,
             retry: RETRY,
-            from_listener,
+            accepted,
             opened: false,
             finished: false,
             wants_room: false,

@@ -105,7 +105,7 @@ impl TcpStack {
 
 fn event(id: FlowId, flow: &Flow, signal: &Signal) -> Event {
     match signal {
-        Signal::Open if flow.from_listener() => {
+        Signal::Open if flow.was_accepted() => {
             Event::Accepted { flow: id, link: flow.key.link, local: flow.key.local, remote: flow.key.remote }
         }
         Signal::Open => Event::Connected(id),
