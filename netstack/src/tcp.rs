@@ -26,7 +26,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ pub struct TcpStack {
     rng: ChaCha12Rng,
     clock: Clock,
     interface: Interface,
-    listeners: HashSet<(u32, SocketAddr)>,
+    listeners: BTreeSet<(u32, SocketAddr)>,
     table: FlowTable,
     timers: Timers,
     outbox: Outbox,
@@ -87,7 +87,7 @@ impl TcpStack {
             rng: ChaCha12Rng::from_seed(seed),
             interface: new_interface(0, mtu, &clock),
             clock,
-            listeners: HashSet::new(),
+            listeners: BTreeSet::new(),
             table: FlowTable::new(limits.max_flows),
             timers: Timers::default(),
             outbox: Outbox::default(),

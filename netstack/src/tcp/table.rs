@@ -1,5 +1,5 @@
 //! The flows of a stack, found by id or by link and addresses.
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::flow::Flow;
@@ -13,7 +13,7 @@ pub struct FlowId {
 }
 
 /// Link and 5-tuple (the protocol is TCP): what packets are told apart by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FlowKey {
     pub(super) link: u32,
     pub(super) local: SocketAddr,
@@ -30,13 +30,14 @@ struct Slot {
 pub(super) struct FlowTable {
     slots: Vec<Slot>,
     free: VecDeque<u32>,
-    ids: HashMap<FlowKey, FlowId>,
+    /// Ordered, not hashed: peers choose the keys, and there is no randomness of our own to key a hash with.
+    ids: BTreeMap<FlowKey, FlowId>,
     capacity: usize,
 }
 
 impl FlowTable {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { slots: Vec::new(), free: VecDeque::new(), ids: HashMap::new(), capacity }
+        Self { slots: Vec::new(), free: VecDeque::new(), ids: BTreeMap::new(), capacity }
     }
 
     /// Takes the flow in, or gives nothing if the table is full.
