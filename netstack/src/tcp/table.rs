@@ -30,7 +30,7 @@ struct Slot {
 pub(super) struct FlowTable {
     slots: Vec<Slot>,
     free: VecDeque<u32>,
-    /// Ordered, not hashed: peers choose the keys, and there is no randomness of our own to key a hash with.
+    /// Ordered, not hashed: peers choose the keys, and 10,000 of them are 14 comparisons.
     ids: BTreeMap<FlowKey, FlowId>,
     capacity: usize,
 }
