@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::source::{read, repository_root};
 
 /// Packages of the dependency graph whose licence `deny.toml` does not allow, one line each.
-pub fn not_allowed() -> Vec<String> {
+pub(crate) fn not_allowed() -> Vec<String> {
     let allowed = allowed_licences();
     let metadata = cargo_metadata();
     let packages = metadata["packages"].as_array().expect("packages of cargo metadata");
@@ -24,7 +24,7 @@ pub fn not_allowed() -> Vec<String> {
 /// Whether an SPDX expression can be met with the allowed licences.
 ///
 /// `A/B` is the old spelling of `A OR B`; `AND` binds tighter than `OR`.
-pub fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
+pub(crate) fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let expression = expression.replace('/', " OR ");
     let mut words = Words { rest: &expression };
     let result = any_of(&mut words, allowed);

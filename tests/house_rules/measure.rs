@@ -3,17 +3,17 @@
 use crate::source::Source;
 
 /// Upper limits, in lines.
-pub struct Budget {
+pub(crate) struct Budget {
     /// No file has more.
-    pub file_lines: usize,
+    pub(crate) file_lines: usize,
     /// The median file has fewer.
-    pub median_file_lines: usize,
+    pub(crate) median_file_lines: usize,
     /// No function has more.
-    pub function_lines: usize,
+    pub(crate) function_lines: usize,
 }
 
 /// The files and functions over the budget, one line each.
-pub fn oversized(sources: &[Source], budget: &Budget) -> Vec<String> {
+pub(crate) fn oversized(sources: &[Source], budget: &Budget) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources {
         let lines = source.production_lines();
@@ -29,7 +29,7 @@ pub fn oversized(sources: &[Source], budget: &Budget) -> Vec<String> {
 }
 
 /// The value below which `share` per cent of the values lie; 0 for none.
-pub fn percentile(values: &mut [usize], share: usize) -> usize {
+pub(crate) fn percentile(values: &mut [usize], share: usize) -> usize {
     values.sort_unstable();
     let last = values.len().saturating_sub(1);
     values.get(last * share / 100).copied().unwrap_or(0)

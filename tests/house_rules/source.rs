@@ -15,52 +15,52 @@ const SKIPPED_FOLDERS: [&str; 4] = ["target", ".git", "node_modules", "fixtures"
 const TEST_FOLDERS: [&str; 4] = ["tests", "benches", "fuzz", "examples"];
 
 /// One Rust source file.
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the repository's root, with forward slashes.
-    pub path: String,
+    pub(crate) path: String,
     /// As it stands in the file.
-    pub text: String,
+    pub(crate) text: String,
     file: syn::File,
 }
 
 /// A function outside test modules.
-pub struct Function {
+pub(crate) struct Function {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// From `fn` to the closing brace.
-    pub lines: usize,
+    pub(crate) lines: usize,
 }
 
 impl Source {
     /// Reads and parses a file of the repository.
-    pub fn load(path: &str) -> Self {
+    pub(crate) fn load(path: &str) -> Self {
         Self::parse(path, read(path))
     }
 
     /// Takes a text as if it stood in the file at `path`.
-    pub fn parse(path: &str, text: String) -> Self {
+    pub(crate) fn parse(path: &str, text: String) -> Self {
         let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("failed to parse `{path}`: {error}"));
         Self { path: path.to_owned(), text, file }
     }
 
     /// Whether the file belongs to one of these crates.
-    pub fn is_in(&self, crates: &[&str]) -> bool {
+    pub(crate) fn is_in(&self, crates: &[&str]) -> bool {
         crates.iter().any(|name| self.path.starts_with(&format!("{name}/")))
     }
 
     /// Whether the file is never part of a shipped program.
-    pub fn is_test_only(&self) -> bool {
+    pub(crate) fn is_test_only(&self) -> bool {
         let path = self.path.trim_end_matches(".rs");
         path.split('/').any(|part| TEST_FOLDERS.contains(&part))
     }
 
     /// Whether an identifier occurs in code outside tests.
-    pub fn mentions(&self, identifier: &str) -> bool {
+    pub(crate) fn mentions(&self, identifier: &str) -> bool {
         self.code().split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == identifier)
     }
 
     /// Whether a path or macro call, such as `Instant::now` or `todo!`, occurs in code outside tests.
-    pub fn calls(&self, call: &str) -> bool {
+    pub(crate) fn calls(&self, call: &str) -> bool {
         let code = self.code();
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         code.match_indices(call).any(|(at, _)| {
@@ -71,18 +71,18 @@ impl Source {
     }
 
     /// A line of a finding.
-    pub fn names(&self, what: &str) -> String {
+    pub(crate) fn names(&self, what: &str) -> String {
         format!("{}: `{what}`", self.path)
     }
 
     /// Lines of the file but those of its test modules.
-    pub fn production_lines(&self) -> usize {
+    pub(crate) fn production_lines(&self) -> usize {
         let tests: usize = self.file.items.iter().filter(|item| is_test_item(item)).map(span_lines).sum();
         self.text.lines().count() - tests
     }
 
     /// The functions outside test modules.
-    pub fn functions(&self) -> Vec<Function> {
+    pub(crate) fn functions(&self) -> Vec<Function> {
         let mut finder = FunctionFinder::default();
         finder.visit_file(&self.file);
         finder.found
@@ -99,25 +99,25 @@ impl Source {
 }
 
 /// The repository's root folder.
-pub fn repository_root() -> PathBuf {
+pub(crate) fn repository_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Reads a file of the repository.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let full = repository_root().join(path);
     fs::read_to_string(&full).unwrap_or_else(|error| panic!("failed to read `{path}`: {error}"))
 }
 
 /// The paths of all Rust files, sorted.
-pub fn rust_files() -> Vec<String> {
+pub(crate) fn rust_files() -> Vec<String> {
     let mut paths: Vec<String> = files().into_iter().filter(|path| path.ends_with(".rs")).collect();
     paths.sort();
     paths
 }
 
 /// All text files with their content; what is no UTF-8 is left out.
-pub fn text_files() -> Vec<(String, String)> {
+pub(crate) fn text_files() -> Vec<(String, String)> {
     let root = repository_root();
     files()
         .into_iter()
@@ -177,6 +177,10 @@ impl<'ast> Visit<'ast> for FunctionFinder {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of syn, of which only what can be a test matters"
+)]
 fn is_test_item(item: &syn::Item) -> bool {
     let attributes = match item {
         syn::Item::Mod(module) => &module.attrs,

@@ -1,0 +1,98 @@
+//! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
+
+use std::env;
+use std::io::ErrorKind;
+use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long one attempt to connect or one wait for a reply lasts.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The longest UDP payload that is echoed.
+const LONGEST: usize = 65_535;
+
+/// Does what the arguments ask for, if they ask for an agent.
+pub(crate) fn run_if_asked() -> Option<ExitCode> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["agent", "wait-tcp", address, limit_ms] => wait_tcp(address, limit_ms.parse().unwrap_or(0)),
+        ["agent", "udp-echo", address] => udp_echo(address),
+        ["agent", "udp-ask", address, length] => udp_ask(address, length.parse().unwrap_or(0)),
+        ["agent", "tcp-connect", address] => tcp_connect(address),
+        ["agent", ..] => Err(format!("unknown agent {words:?}")),
+        _ => return None,
+    };
+    Some(match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            println!("{text}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Connects again and again until someone listens.
+fn wait_tcp(address: &str, limit_ms: u64) -> Result<String, String> {
+    let start = Instant::now();
+    loop {
+        let Err(error) = TcpStream::connect(address) else { return Ok("listening".to_owned()) };
+        if start.elapsed() > Duration::from_millis(limit_ms) {
+            return Err(format!("{address}: {error}"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends every datagram back; never ends by itself.
+fn udp_echo(address: &str) -> Result<String, String> {
+    let socket = UdpSocket::bind(address).map_err(|error| error.to_string())?;
+    let mut buffer = vec![0; LONGEST];
+    loop {
+        let Ok((length, sender)) = socket.recv_from(&mut buffer) else { continue };
+        let _ = socket.send_to(&buffer[..length], sender);
+    }
+}
+
+/// Sends a datagram of `length` bytes and waits for the same bytes; prints `echoed`, or the kind of error.
+fn udp_ask(address: &str, length: usize) -> Result<String, String> {
+    let kind = |error: std::io::Error| explain(&error);
+    let target = address.to_socket_addrs().map_err(kind)?.next().ok_or("no address")?;
+    let socket = UdpSocket::bind(if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).map_err(kind)?;
+    socket.connect(target).map_err(kind)?;
+    socket.set_read_timeout(Some(ATTEMPT)).map_err(kind)?;
+    let payload: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+    socket.send(&payload).map_err(kind)?;
+    let mut reply = vec![0; LONGEST];
+    let received = socket.recv(&mut reply).map_err(kind)?;
+    if reply[..received] == payload {
+        Ok("echoed".to_owned())
+    } else {
+        Err(format!("{received} other bytes"))
+    }
+}
+
+/// Connects once; prints `connected`, or the kind of error, and the milliseconds it took, the name's lookup not counted.
+fn tcp_connect(address: &str) -> Result<String, String> {
+    let target = address.to_socket_addrs().map_err(|error| explain(&error))?.next().ok_or("no address")?;
+    let start = Instant::now();
+    let result = TcpStream::connect_timeout(&target, ATTEMPT);
+    let elapsed = start.elapsed().as_millis();
+    match result {
+        Ok(_) => Ok(format!("connected {elapsed}")),
+        Err(error) => Err(format!("{} {elapsed}", explain(&error))),
+    }
+}
+
+fn explain(error: &std::io::Error) -> String {
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::WouldBlock | ErrorKind::TimedOut, _) => "TimedOut".to_owned(),
+        (kind, Some(_)) => format!("{kind:?}"),
+        (kind, None) => format!("{kind:?}:{error}").replace(' ', "_"),
+    }
+}

@@ -1,0 +1,34 @@
+//! The servers of the world, each started when a test first asks for it and ready when the call returns.
+
+pub(crate) mod bind;
+pub(crate) mod postgres;
+pub(crate) mod ssh;
+pub(crate) mod web;
+
+use std::time::Duration;
+
+use crate::process::Running;
+use crate::world::{CORP_ECHO, CORP_HOST, World};
+
+/// How long a server may take to listen on a busy machine.
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Sends back every UDP datagram at `CORP_ECHO:7`.
+#[track_caller]
+pub(crate) fn udp_echo(world: &World) {
+    world.start_once("udp-echo", || {
+        let address = format!("{CORP_ECHO}:7");
+        Running::start(&mut world.corp.agent(&["udp-echo", &address]), &world.log_path("udp-echo"))
+    });
+}
+
+/// iperf3 at `CORP_HOST:5201`.
+#[track_caller]
+pub(crate) fn iperf3(world: &World) {
+    world.start_once("iperf3", || {
+        let mut command = world.corp.command("iperf3");
+        let running = Running::start(command.args(["-s", "-B", CORP_HOST]), &world.log_path("iperf3"));
+        world.corp.wait_tcp(&format!("{CORP_HOST}:5201"), START_LIMIT);
+        running
+    });
+}

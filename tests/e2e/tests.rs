@@ -1,0 +1,35 @@
+//! All end-to-end tests, in the order in which they run: the world itself, what works, what is refused, what breaks.
+
+mod crash;
+mod faults;
+mod isolation;
+mod lifecycle;
+mod names;
+mod network;
+mod programs;
+mod refusal;
+mod resolved;
+mod stock_client;
+mod users;
+
+use crate::suite::Test;
+
+/// Every test of this binary.
+pub(crate) fn all() -> Vec<Test> {
+    [
+        stock_client::tests(),
+        network::tests(),
+        names::tests(),
+        programs::tests(),
+        isolation::tests(),
+        refusal::tests(),
+        users::tests(),
+        lifecycle::tests(),
+        faults::tests(),
+        crash::tests(),
+        resolved::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,5 @@
+//! systemd-resolved.
+use crate::suite::Test;
+pub(crate) fn tests() -> Vec<Test> {
+    Vec::new()
+}

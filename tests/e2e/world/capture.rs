@@ -1,0 +1,69 @@
+//! tcpdump on a link, and questions to what it saw.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::namespace::Namespace;
+use super::{SHORT, World};
+use crate::process::{Running, eventually, run};
+
+/// A running capture.
+pub(crate) struct Capture {
+    tcpdump: Running,
+    file: PathBuf,
+}
+
+/// What was seen on a link.
+pub(crate) struct Seen {
+    bytes: Vec<u8>,
+    file: PathBuf,
+}
+
+impl Capture {
+    /// Starts to record all packets of a link and waits until it does.
+    #[track_caller]
+    pub(crate) fn start(world: &World, host: &Namespace, link: &str, name: &str) -> Self {
+        let file = world.folder().join(format!("{name}.pcap"));
+        let mut command = host.command("tcpdump");
+        command.args(["-i", link, "-s", "0", "-U", "-n", "--immediate-mode", "-Z", "root", "-w"]).arg(&file);
+        let tcpdump = Running::start(&mut command, &world.log_path(name));
+        eventually(SHORT, "tcpdump listens", || tcpdump.log().contains("listening on").then_some(()));
+        Self { tcpdump, file }
+    }
+
+    /// Ends the recording.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Seen {
+        self.tcpdump.signal("INT");
+        self.tcpdump.wait(SHORT);
+        let log = self.tcpdump.log();
+        assert!(log.contains("\n0 packets dropped by kernel"), "the capture has holes: {log}");
+        Seen { bytes: fs::read(&self.file).expect("a capture file"), file: self.file.clone() }
+    }
+}
+
+impl Seen {
+    /// Whether these bytes went over the link.
+    pub(crate) fn contains(&self, needle: &[u8]) -> bool {
+        self.bytes.windows(needle.len()).any(|window| window == needle)
+    }
+
+    /// Whether a DNS name went over the link, as text or in wire form, in any case.
+    pub(crate) fn contains_name(&self, name: &str) -> bool {
+        let lower = self.bytes.to_ascii_lowercase();
+        let wire: Vec<u8> =
+            name.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
+        [name.as_bytes(), &wire]
+            .iter()
+            .any(|needle| lower.windows(needle.len()).any(|window| window == *needle))
+    }
+
+    /// The packets that a tcpdump expression selects, one line each.
+    #[track_caller]
+    pub(crate) fn packets(&self, expression: &str) -> Vec<String> {
+        let mut command = Command::new("tcpdump");
+        command.args(["-n", "-Z", "root", "-r"]).arg(&self.file).arg(expression);
+        run(&mut command, SHORT).success().lines().map(str::to_owned).collect()
+    }
+}
