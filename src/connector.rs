@@ -8,3 +8,8 @@ pub struct RunOptions {
     /// The configuration file.
     pub config: PathBuf,
 }
+
+pub mod address_pool;
+pub mod engine;
+pub mod network;
+pub mod plan;

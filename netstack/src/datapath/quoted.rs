@@ -1,5 +1,6 @@
 //! ICMP errors from a tunnel: the packet that they quote is ours, so it is translated back too (RFC 5508, section 4).
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{Arrival, Datapath};
@@ -22,7 +23,10 @@ impl Datapath {
         let owner = TunnelKey::quoted(gateway, &quoted).and_then(|key| self.conntrack.find_by_tunnel(&key));
         match owner {
             Some(Owner::Flow(index)) => self.translate_error(index, facts, &quoted, now),
-            Some(Owner::Query(query)) => self.arrive(Arrival::Unreachable { query }),
+            Some(Owner::Query(query)) => {
+                let server = SocketAddr::new(quoted.destination, quoted.ports().map_or(0, |(_, port)| port));
+                self.arrive(Arrival::Unreachable { query, server });
+            }
             Some(Owner::Local) | None => self.drop(DropReason::Unsolicited),
         }
     }

@@ -30,6 +30,8 @@ pub enum Arrival {
     Unreachable {
         /// Which query.
         query: u64,
+        /// Which server.
+        server: SocketAddr,
     },
 }
 

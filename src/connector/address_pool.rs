@@ -1,0 +1,191 @@
+//! The prefixes that virtual addresses are taken from: chosen so that nothing on the device uses them, and remembered.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use platform::IpPrefix;
+use platform::netlink::NetworkFacts;
+use serde::{Deserialize, Serialize};
+
+/// Where carriers number their customers (RFC 6598): the first choice, 64 prefixes of 16 bits.
+const SHARED: (Ipv4Addr, u8) = (Ipv4Addr::new(100, 64, 0, 0), 10);
+/// Where devices are measured (RFC 2544): two prefixes.
+const BENCHMARK: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
+/// Private networks (RFC 1918), the rarest first.
+const PRIVATE: [(Ipv4Addr, u8); 2] = [(Ipv4Addr::new(172, 16, 0, 0), 12), (Ipv4Addr::new(10, 0, 0, 0), 8)];
+/// Chains of another program that takes all of [`SHARED`] for itself.
+const FOREIGN_CHAINS: [&str; 2] = ["ts-input", "ts-forward"];
+/// Length of the IPv4 prefix in bits.
+const LENGTH_V4: u8 = 16;
+/// Length of the IPv6 prefix in bits (RFC 4193, section 3).
+const LENGTH_V6: u8 = 48;
+
+/// The chosen prefixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressPool {
+    /// First address of the IPv4 prefix of 16 bits.
+    pub ipv4: Ipv4Addr,
+    /// First address of the IPv6 prefix of 48 bits.
+    pub ipv6: Ipv6Addr,
+}
+
+/// What is kept in the state folder.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Saved {
+    /// The prefixes.
+    pub pool: AddressPool,
+    /// Who has which address.
+    pub entries: Vec<dns::Entry>,
+}
+
+impl AddressPool {
+    /// The TUN's own addresses.
+    pub fn device(&self) -> (Ipv4Addr, Ipv6Addr) {
+        self.nth(1)
+    }
+
+    /// The resolver's addresses: not the TUN's own, which the kernel would answer itself.
+    pub fn resolver(&self) -> (Ipv4Addr, Ipv6Addr) {
+        self.nth(2)
+    }
+
+    /// Both prefixes, as address and length.
+    pub fn prefixes(&self) -> [(IpAddr, u8); 2] {
+        [(self.ipv4.into(), LENGTH_V4), (self.ipv6.into(), LENGTH_V6)]
+    }
+
+    fn nth(&self, n: u32) -> (Ipv4Addr, Ipv6Addr) {
+        (Ipv4Addr::from_bits(self.ipv4.to_bits() | n), Ipv6Addr::from_bits(self.ipv6.to_bits() | u128::from(n)))
+    }
+}
+
+/// Where the table is kept.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("virtual-addresses.json")
+}
+
+/// Reads what was saved; nothing when there is nothing, or nothing of use.
+pub fn load(path: &Path) -> Option<Saved> {
+    let text = std::fs::read_to_string(path).ok()?;
+    match serde_json::from_str(&text) {
+        Ok(saved) => Some(saved),
+        Err(error) => {
+            tracing::warn!("the table of virtual addresses cannot be read, a new one is begun: {error}");
+            None
+        }
+    }
+}
+
+/// Saves the table: whole or not at all.
+///
+/// # Errors
+/// When the folder cannot be written, or the disk is full.
+pub fn save(path: &Path, saved: &Saved) -> anyhow::Result<()> {
+    let text = serde_json::to_vec(saved).context("failed to write virtual addresses")?;
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| format!("failed to save virtual addresses: `{}`", path.display()))
+}
+
+/// Chooses prefixes that nothing on the device touches; what was chosen before, if it is still free.
+///
+/// # Errors
+/// When every candidate is taken.
+pub fn choose(earlier: Option<AddressPool>, facts: &NetworkFacts, random: &[u8; 32]) -> anyhow::Result<AddressPool> {
+    let taken = taken(facts);
+    let is_shared_owned = facts.firewall_chains.iter().any(|chain| FOREIGN_CHAINS.contains(&chain.as_str()))
+        || taken.iter().any(|prefix| overlaps(*prefix, SHARED.0.into(), SHARED.1));
+    let is_free = |address: Ipv4Addr| {
+        let in_shared = IpPrefix::new(SHARED.0.into(), SHARED.1).is_ok_and(|shared| shared.contains(address.into()));
+        !(in_shared && is_shared_owned) && !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V4))
+    };
+    let is_free_v6 = |address: Ipv6Addr| !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V6));
+    let ipv4 = earlier.map(|pool| pool.ipv4).filter(|address| is_free(*address));
+    let ipv4 = ipv4.or_else(|| candidates(random).find(|address| is_free(*address)));
+    let ipv4 = ipv4.context("failed to find an address range that is free: every candidate is in use on this device")?;
+    let ipv6 = earlier.map(|pool| pool.ipv6).filter(|address| is_free_v6(*address));
+    Ok(AddressPool { ipv4, ipv6: ipv6.unwrap_or_else(|| random_ula(random)) })
+}
+
+/// Every prefix that the device has an address in or a route to, but default routes.
+fn taken(facts: &NetworkFacts) -> Vec<IpPrefix> {
+    let addresses = facts.addresses.iter().map(|address| address.network);
+    let routes = facts.routes.iter().map(|route| route.prefix);
+    addresses.chain(routes).filter(|prefix| prefix.length() > 1).collect()
+}
+
+fn overlaps(prefix: IpPrefix, address: IpAddr, length: u8) -> bool {
+    IpPrefix::new(address, length).is_ok_and(|other| prefix.overlaps(other))
+}
+
+/// All prefixes of 16 bits of a range after the other, each range begun at a random place.
+fn candidates(random: &[u8; 32]) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    [SHARED, BENCHMARK].into_iter().chain(PRIVATE).flat_map(move |(base, length)| {
+        let count = 1u32 << (LENGTH_V4 - length);
+        let first = u32::from(random[0]) % count;
+        (0..count).map(move |n| Ipv4Addr::from_bits(base.to_bits() | ((first + n) % count) << 16))
+    })
+}
+
+/// A unique local prefix (RFC 4193, section 3.2.1): 40 random bits.
+fn random_ula(random: &[u8; 32]) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets[0] = 0xfd;
+    octets[1..6].copy_from_slice(&random[1..6]);
+    Ipv6Addr::from(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::netlink::Route;
+
+    fn facts(routes: &[(&str, u8)], chains: &[&str]) -> NetworkFacts {
+        let route = |(address, length): &(&str, u8)| {
+            Route::into_link(IpPrefix::new(address.parse().unwrap(), *length).unwrap(), 254, 1, None)
+        };
+        NetworkFacts {
+            routes: routes.iter().map(route).collect(),
+            firewall_chains: chains.iter().map(|chain| (*chain).to_owned()).collect(),
+            ..NetworkFacts::default()
+        }
+    }
+
+    #[test]
+    fn a_free_device_gets_a_random_part_of_the_shared_range_and_keeps_it() {
+        let pool = choose(None, &facts(&[("0.0.0.0", 0)], &[]), &[9; 32]).unwrap();
+        assert_eq!(pool.ipv4.octets(), [100, 64 + 9, 0, 0]);
+        assert_eq!(pool.ipv6.octets()[..6], [0xfd, 9, 9, 9, 9, 9]);
+        assert_eq!(choose(Some(pool), &facts(&[], &[]), &[3; 32]).unwrap(), pool);
+    }
+
+    #[test]
+    fn any_sign_of_another_owner_excludes_the_whole_shared_range() {
+        for facts in [facts(&[("100.100.100.100", 32)], &[]), facts(&[], &["ts-input"])] {
+            let pool = choose(None, &facts, &[9; 32]).unwrap();
+            assert_eq!(pool.ipv4.octets()[..2], [198, 19]);
+        }
+    }
+
+    #[test]
+    fn a_collision_moves_the_pool() {
+        let before = AddressPool { ipv4: Ipv4Addr::new(198, 18, 0, 0), ipv6: random_ula(&[1; 32]) };
+        let taken = facts(&[("198.18.1.0", 24), ("100.64.0.0", 10)], &[]);
+        let pool = choose(Some(before), &taken, &[0; 32]).unwrap();
+        assert_eq!(pool.ipv4, Ipv4Addr::new(198, 19, 0, 0));
+        assert_eq!(pool.ipv6, before.ipv6);
+    }
+
+    #[test]
+    fn what_is_saved_loads_and_junk_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = path(folder.path());
+        let pool = AddressPool { ipv4: Ipv4Addr::new(100, 70, 0, 0), ipv6: random_ula(&[1; 32]) };
+        save(&file, &Saved { pool, entries: Vec::new() }).unwrap();
+        assert_eq!(load(&file).unwrap().pool, pool);
+        std::fs::write(&file, b"{\"pool\":").unwrap();
+        assert!(load(&file).is_none());
+    }
+}

@@ -1,0 +1,187 @@
+//! The engine: the one loop that holds every side effect of the data path.
+//!
+//! It drives two pure machines, [`Datapath`] and [`Resolver`], with what comes from the TUN, the network and the clock.
+//! It runs on a thread of its own; others talk to it through bounded channels.
+
+mod command;
+mod dns_tcp;
+mod io;
+mod names;
+mod observe;
+mod system_upstream;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dns::Resolver;
+use netstack::Datapath;
+use platform::tun::Tun;
+use tokio::sync::mpsc;
+
+pub use command::{Command, Event, GatewayFacts, Snapshot};
+pub use observe::GatewayState;
+
+use self::dns_tcp::DnsTcp;
+use self::io::Io;
+use self::system_upstream::SystemUpstream;
+
+/// Commands that may wait; each is short.
+pub const COMMAND_QUEUE: usize = 16;
+/// Events that may wait for the supervisor.
+pub const EVENT_QUEUE: usize = 64;
+/// The table of virtual addresses is saved at most this often.
+const SAVE_DELAY: Duration = Duration::from_secs(1);
+/// Virtual addresses that were unused for long are looked for this often.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+/// What the engine is made of.
+pub struct Parts {
+    /// The device.
+    pub tun: Tun,
+    /// The packet machine.
+    pub datapath: Datapath,
+    /// The name machine.
+    pub resolver: Resolver,
+    /// Sockets toward gateways: one a family that the system has.
+    pub sockets: Vec<platform::udp::UdpEndpoint>,
+    /// The mark of sockets that never enter the tunnel.
+    pub mark: u32,
+    /// How many gateways there are.
+    pub gateways: u32,
+    /// Commands come in here.
+    pub commands: mpsc::Receiver<Command>,
+    /// Events go out here.
+    pub events: mpsc::Sender<Event>,
+}
+
+/// The loop's state.
+pub struct Engine {
+    io: Io,
+    datapath: Datapath,
+    resolver: Resolver,
+    answer: Vec<u8>,
+    tcp: DnsTcp,
+    upstream: SystemUpstream,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    observer: observe::Observer,
+    saved_generation: u64,
+    save_at: Option<Instant>,
+    expire_at: Instant,
+}
+
+/// Why the loop woke up.
+enum Wake {
+    Io(io::Ready),
+    Reply(system_upstream::Reply),
+    Command(Option<Command>),
+    Timer,
+}
+
+impl Engine {
+    /// Puts the parts together; must be called on the thread that will run it, inside its runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the TUN or a socket.
+    pub fn new(parts: Parts) -> std::io::Result<Self> {
+        Ok(Self {
+            io: Io::new(parts.tun, parts.sockets)?,
+            saved_generation: parts.resolver.pool().generation(),
+            datapath: parts.datapath,
+            resolver: parts.resolver,
+            answer: Vec::with_capacity(4096),
+            tcp: DnsTcp::default(),
+            upstream: SystemUpstream::new(parts.mark),
+            commands: parts.commands,
+            events: parts.events,
+            observer: observe::Observer::new(parts.gateways),
+            save_at: None,
+            expire_at: Instant::now() + EXPIRE_INTERVAL,
+        })
+    }
+
+    /// Runs until it is told to stop, or the TUN is gone.
+    ///
+    /// # Errors
+    /// When the TUN can no longer be used.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        self.settle(Instant::now());
+        loop {
+            let wake = self.wait().await;
+            let now = Instant::now();
+            match wake {
+                Wake::Io(ready) => self.handle_ready(ready, now)?,
+                Wake::Reply(reply) => self.handle_reply(reply, now),
+                Wake::Command(None | Some(Command::Stop)) => return Ok(()),
+                Wake::Command(Some(command)) => self.handle_command(command, now),
+                Wake::Timer => self.handle_timers(now),
+            }
+            self.settle(now);
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let deadline = self.deadline();
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => Wake::Command(command),
+            ready = self.io.ready() => Wake::Io(ready),
+            Some(reply) = self.upstream.next() => Wake::Reply(reply),
+            () = tokio::time::sleep_until(deadline.into()) => Wake::Timer,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let machines = [self.datapath.poll_timeout(), self.resolver.poll_timeout(), self.save_at, self.observer.poll_timeout()];
+        machines.into_iter().flatten().fold(self.expire_at, Instant::min)
+    }
+
+    fn handle_timers(&mut self, now: Instant) {
+        self.datapath.handle_timeout(now);
+        self.resolver.handle_timeout(now);
+        if self.save_at.is_some_and(|at| at <= now) {
+            self.save();
+        }
+        if self.expire_at <= now {
+            self.expire_at = now + EXPIRE_INTERVAL;
+            self.expire_mappings();
+        }
+    }
+
+    /// Carries everything that the machines have to say to where it goes, until they are quiet.
+    fn settle(&mut self, now: Instant) {
+        self.pump_names(now);
+        self.io.flush(&mut self.datapath);
+        for event in self.observer.observe(&self.datapath, now) {
+            self.tell(event);
+        }
+        let generation = self.resolver.pool().generation();
+        if generation != self.saved_generation && self.save_at.is_none() {
+            self.save_at = Some(now + SAVE_DELAY);
+        }
+    }
+
+    fn save(&mut self) {
+        let entries: Vec<dns::Entry> = self.resolver.pool().entries().collect();
+        let generation = self.resolver.pool().generation();
+        self.save_at = None;
+        if self.events.try_send(Event::AddressesChanged(entries)).is_ok() {
+            self.saved_generation = generation;
+        }
+    }
+
+    fn expire_mappings(&mut self) {
+        let expired: std::collections::BTreeSet<_> = self.resolver.expire_mappings(wall()).into_iter().collect();
+        self.datapath.retain_mappings(|address, _| !expired.contains(&address));
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            tracing::debug!("the supervisor is busy: an event is left out, the next snapshot tells the same");
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,117 @@
+//! What others may ask of the engine, and what it tells.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use netstack::datapath::Refusal;
+use netstack::policy::Policy;
+use netstack::wireguard::{PeerConfig, PeerStats};
+use tokio::sync::oneshot;
+
+use super::{Engine, GatewayState};
+
+/// Asked of the engine.
+pub enum Command {
+    /// Enforce this policy; answered with the number of flows that it ended.
+    SetPolicy(Policy, oneshot::Sender<usize>),
+    /// Make sessions with these gateways, by id; none: end all sessions.
+    SetPeers(Vec<(u32, PeerConfig)>),
+    /// The physical links' servers are these.
+    SetSystemServers(Vec<SocketAddr>),
+    /// Say how things stand.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// End.
+    Stop,
+}
+
+/// Told by the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// A gateway was proven or lost.
+    Gateway {
+        /// Its id.
+        id: u32,
+        /// How it stands now.
+        state: GatewayState,
+    },
+    /// The table of virtual addresses is to be saved.
+    AddressesChanged(Vec<dns::Entry>),
+}
+
+/// One gateway in a snapshot.
+#[derive(Debug, Clone)]
+pub struct GatewayFacts {
+    /// How it stands.
+    pub state: GatewayState,
+    /// Times and bytes.
+    pub stats: PeerStats,
+    /// Where it is.
+    pub endpoint: SocketAddr,
+}
+
+/// How things stand.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub at: Instant,
+    /// Gateways by id; `None` while there is no session with it.
+    pub gateways: Vec<Option<GatewayFacts>>,
+    /// Flows by application.
+    pub flows: Vec<u32>,
+    /// Last refusals by grant.
+    pub refusals: Vec<Refusal>,
+    /// Packets dropped, by reason.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// Datagrams that the system would not send, and its last reason.
+    pub unsent: (u64, Option<String>),
+    /// Virtual addresses in use.
+    pub addresses: usize,
+    /// Servers that were asked, and how they fared.
+    pub servers: Vec<(dns::Via, SocketAddr, dns::ServerHealth)>,
+}
+
+/// Most applications that a snapshot counts flows for.
+const MOST_APPLICATIONS: usize = 4_096;
+
+impl Engine {
+    pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::SetPolicy(policy, reply) => {
+                let ended = self.datapath.set_policy(policy, now);
+                self.io.flush(&mut self.datapath);
+                let _ = reply.send(ended); // who asked may be gone
+            }
+            Command::SetPeers(peers) => {
+                self.datapath.remove_peers();
+                for (id, peer) in peers {
+                    self.datapath.set_peer(id, peer, now);
+                }
+            }
+            Command::SetSystemServers(servers) => self.resolver.set_system_servers(servers),
+            Command::Snapshot(reply) => {
+                let _ = reply.send(self.snapshot(now));
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let gateway = |id: u32| {
+            let (stats, _, endpoint) = self.datapath.peer(id, now)?;
+            Some(GatewayFacts { state: self.observer.state(id), stats, endpoint })
+        };
+        let counters = self.datapath.counters();
+        let drops = netstack::counters::DropReason::ALL.into_iter().map(|reason| (reason.code(), counters.get(reason)));
+        Snapshot {
+            at: now,
+            gateways: (0..self.observer.count()).map(gateway).collect(),
+            flows: self.datapath.flows_by_application(MOST_APPLICATIONS),
+            refusals: self.datapath.refusals().copied().collect(),
+            drops: drops.filter(|(_, count)| *count > 0).collect(),
+            unsent: (self.io.refused, self.io.last_error.clone()),
+            addresses: self.resolver.pool().len(),
+            servers: self.resolver.servers().collect(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Reading and writing: the TUN and the sockets toward gateways, in batches, never blocking.
+
+use std::io::{ErrorKind, IoSliceMut};
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Instant;
+
+use anyhow::Context;
+use netstack::Datapath;
+use platform::tun::Tun;
+use platform::udp::{RecvMeta, UdpEndpoint};
+use tokio::io::unix::AsyncFd;
+
+use super::Engine;
+
+/// Largest thing that the TUN or a socket gives at once: a super-packet with its header.
+const BUFFER: usize = 65_536 + 16;
+/// Receive buffers of one call on a socket; each holds up to 64 datagrams where the system joins them.
+const RECEIVE_BUFFERS: usize = 4;
+/// Reads of one source before others get their turn, so that timers and names stay on time.
+const BUDGET: usize = 32;
+/// A frame longer than this is worth a send of its own: it fills most of a batch.
+const FLUSH_ABOVE: usize = 16 * 1024;
+
+/// What can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The TUN.
+    Tun,
+    /// The socket of that index.
+    Socket(usize),
+    /// A socket that was full takes datagrams again.
+    Writable,
+}
+
+/// The device and the sockets.
+pub(super) struct Io {
+    tun: AsyncFd<Tun>,
+    sockets: Vec<AsyncFd<UdpEndpoint>>,
+    tun_buffer: Box<[u8]>,
+    receive_buffers: Vec<Box<[u8]>>,
+    /// The socket that would take no more; the TUN is not read until it does.
+    blocked: Option<usize>,
+    /// Datagrams that the system refused to send, and its last reason.
+    pub(super) refused: u64,
+    pub(super) last_error: Option<String>,
+}
+
+impl Io {
+    pub(super) fn new(tun: Tun, sockets: Vec<UdpEndpoint>) -> std::io::Result<Self> {
+        Ok(Self {
+            tun: AsyncFd::new(tun)?,
+            sockets: sockets.into_iter().map(AsyncFd::new).collect::<std::io::Result<_>>()?,
+            tun_buffer: vec![0; BUFFER].into_boxed_slice(),
+            receive_buffers: (0..RECEIVE_BUFFERS).map(|_| vec![0; BUFFER].into_boxed_slice()).collect(),
+            blocked: None,
+            refused: 0,
+            last_error: None,
+        })
+    }
+
+    /// Waits until something can be done.
+    pub(super) async fn ready(&self) -> Ready {
+        std::future::poll_fn(|context| {
+            for (index, socket) in self.sockets.iter().enumerate() {
+                if socket.poll_read_ready(context).is_ready() {
+                    return Poll::Ready(Ready::Socket(index));
+                }
+            }
+            match self.blocked.and_then(|index| self.sockets.get(index)) {
+                Some(socket) if socket.poll_write_ready(context).is_ready() => Poll::Ready(Ready::Writable),
+                Some(_) => Poll::Pending,
+                None => self.tun.poll_read_ready(context).map(|_| Ready::Tun),
+            }
+        })
+        .await
+    }
+
+    /// Sends and writes all that waits.
+    pub(super) fn flush(&mut self, datapath: &mut Datapath) {
+        self.flush_network(datapath);
+        self.flush_tun(datapath);
+    }
+
+    fn flush_tun(&mut self, datapath: &mut Datapath) {
+        while let Some(frame) = datapath.poll_frame() {
+            // the TUN takes what it can; what it does not is a lost packet, as on any link
+            let _ = self.tun.get_ref().send(frame);
+        }
+    }
+
+    fn flush_network(&mut self, datapath: &mut Datapath) {
+        if self.blocked.is_some() {
+            return;
+        }
+        while let Some(transmit) = datapath.poll_transmit() {
+            let Some(index) = self.socket_for(transmit.destination) else {
+                self.refused += 1;
+                continue;
+            };
+            let endpoint = self.sockets[index].get_ref();
+            match endpoint.send(transmit.destination, transmit.contents, transmit.segment_size, None) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    datapath.retry_transmit();
+                    self.block(index);
+                    return;
+                }
+                Err(error) => {
+                    self.refused += 1;
+                    self.last_error = Some(error.to_string());
+                }
+            }
+        }
+    }
+
+    fn block(&mut self, index: usize) {
+        self.blocked = Some(index);
+        let socket = &self.sockets[index];
+        let waker = std::task::Waker::noop();
+        if let Poll::Ready(Ok(mut guard)) = socket.poll_write_ready(&mut std::task::Context::from_waker(waker)) {
+            guard.clear_ready();
+        }
+    }
+
+    fn socket_for(&self, destination: SocketAddr) -> Option<usize> {
+        self.sockets.iter().position(|socket| {
+            socket.get_ref().local_address().is_ok_and(|local| local.is_ipv4() == destination.is_ipv4())
+        })
+    }
+}
+
+impl Engine {
+    pub(super) fn handle_ready(&mut self, ready: Ready, now: Instant) -> anyhow::Result<()> {
+        match ready {
+            Ready::Tun => self.read_tun(now),
+            Ready::Socket(index) => {
+                self.read_socket(index, now);
+                Ok(())
+            }
+            Ready::Writable => {
+                self.io.blocked = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn read_tun(&mut self, now: Instant) -> anyhow::Result<()> {
+        let mut buffer = std::mem::take(&mut self.io.tun_buffer);
+        let mut result = Ok(());
+        for _ in 0..BUDGET {
+            match self.io.tun.get_ref().recv(&mut buffer) {
+                Ok(length) => self.handle_frame(&mut buffer[..length], now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    clear_read(&self.io.tun);
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    result = Err(error).context("failed to read from the TUN: the link was taken away");
+                    break;
+                }
+            }
+            if self.io.blocked.is_some() {
+                break;
+            }
+        }
+        self.io.tun_buffer = buffer;
+        result
+    }
+
+    fn handle_frame(&mut self, frame: &mut [u8], now: Instant) {
+        match self.datapath.handle_tun_input(frame, now) {
+            netstack::datapath::Handled::Done => {
+                if frame.len() > FLUSH_ABOVE {
+                    self.io.flush_network(&mut self.datapath);
+                }
+            }
+            netstack::datapath::Handled::Query { source, local, payload } => {
+                self.handle_query(source, local, &frame[payload], now);
+            }
+        }
+    }
+
+    fn read_socket(&mut self, index: usize, now: Instant) {
+        let mut buffers = std::mem::take(&mut self.io.receive_buffers);
+        for _ in 0..BUDGET / RECEIVE_BUFFERS {
+            let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
+            let received = {
+                let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
+                let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+                    std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+                self.io.sockets[index].get_ref().recv(&mut slices, &mut metas)
+            };
+            match received {
+                Ok(count) => {
+                    for (meta, buffer) in metas[..count].iter().zip(&buffers) {
+                        self.datapath.handle_network_input(meta.addr, &buffer[..meta.len], meta.stride, now);
+                        self.io.flush_tun(&mut self.datapath);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    clear_read(&self.io.sockets[index]);
+                    break;
+                }
+                // an ICMP error that came back for an earlier datagram: the handshake's own timer deals with it
+                Err(error) => self.io.last_error = Some(error.to_string()),
+            }
+        }
+        self.io.receive_buffers = buffers;
+    }
+}
+
+/// Says that nothing is left to read, so that the next wait really waits.
+fn clear_read<T: std::os::fd::AsRawFd>(source: &AsyncFd<T>) {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    if let Poll::Ready(Ok(mut guard)) = source.poll_read_ready(&mut context) {
+        guard.clear_ready();
+    }
+}

@@ -1,0 +1,115 @@
+//! Names: queries from the device to the resolver, its queries to servers, and the answers back.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use dns::{Client, Outcome, Transmit, Transport, Via};
+use netstack::datapath::{Arrival, Mapping};
+
+use super::system_upstream::Reply;
+use super::{Engine, wall};
+
+/// Rounds of the pump before the loop goes on; whatever is left is taken up at the next wake-up.
+const MOST_ROUNDS: usize = 64;
+
+impl Engine {
+    /// A query over UDP, as it came from the TUN.
+    pub(super) fn handle_query(&mut self, source: SocketAddr, local: SocketAddr, query: &[u8], now: Instant) {
+        let client = Client { source, local, transport: Transport::Udp, connection: 0 };
+        match self.resolver.handle_query(client, query, now, &mut self.answer) {
+            Outcome::Answer => self.datapath.send_to_device(local, source, &self.answer),
+            Outcome::Pending | Outcome::Drop(_) => {}
+        }
+    }
+
+    /// What a server of the physical links answered.
+    pub(super) fn handle_reply(&mut self, reply: Reply, now: Instant) {
+        match reply.result {
+            Ok(payload) => self.resolver.handle_response(reply.query, reply.server, &payload, now, wall()),
+            Err(_) => self.resolver.handle_upstream_failure(reply.query, reply.server, now),
+        }
+    }
+
+    /// Moves everything between the resolver and the packets until both are quiet.
+    pub(super) fn pump_names(&mut self, now: Instant) {
+        for _ in 0..MOST_ROUNDS {
+            let has_arrived = self.pump_arrivals(now);
+            let has_moved = self.pump_tcp(now);
+            self.pump_mappings();
+            let has_answered = self.pump_answers(now);
+            let has_asked = self.pump_transmits(now);
+            if !(has_arrived || has_moved || has_answered || has_asked) {
+                return;
+            }
+        }
+    }
+
+    fn pump_arrivals(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(arrival) = self.datapath.poll_arrival() {
+            any = true;
+            match arrival {
+                Arrival::Answer { query, server, payload } => {
+                    self.resolver.handle_response(query, server, &payload, now, wall());
+                }
+                Arrival::Unreachable { query, server } => self.resolver.handle_upstream_failure(query, server, now),
+            }
+        }
+        any
+    }
+
+    /// Before any answer: a client must not know an address that the packets' path does not.
+    fn pump_mappings(&mut self) {
+        while let Some(mapping) = self.resolver.poll_mapping() {
+            let known = Mapping { gateway: mapping.gateway, real: mapping.real, grant: mapping.grant };
+            self.datapath.add_mapping(mapping.virtual_address, known);
+        }
+    }
+
+    fn pump_answers(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(answer) = self.resolver.poll_answer() {
+            any = true;
+            match answer.client.transport {
+                Transport::Udp => self.datapath.send_to_device(answer.client.local, answer.client.source, &answer.payload),
+                Transport::Tcp => self.tcp.answer(&mut self.datapath, answer.client.connection, &answer.payload, now),
+            }
+        }
+        any
+    }
+
+    fn pump_transmits(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(transmit) = self.resolver.poll_transmit() {
+            any = true;
+            let (query, server) = (transmit.query, transmit.server);
+            if !self.transmit(transmit, now) {
+                self.resolver.handle_upstream_failure(query, server, now);
+            }
+        }
+        any
+    }
+
+    /// False when the query cannot be sent at all.
+    fn transmit(&mut self, transmit: Transmit, now: Instant) -> bool {
+        match (transmit.via, transmit.transport) {
+            (Via::System, transport) => {
+                self.upstream.send(transmit.query, transmit.server, transport, transmit.payload);
+                true
+            }
+            (Via::Gateway(gateway), Transport::Udp) => {
+                self.datapath.send_query(transmit.query, gateway, transmit.server, &transmit.payload, now)
+            }
+            (Via::Gateway(gateway), Transport::Tcp) => self.tcp.ask(&mut self.datapath, gateway, &transmit, now),
+        }
+    }
+
+    fn pump_tcp(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(event) = self.datapath.poll_tcp_event() {
+            any = true;
+            self.tcp.handle_event(&mut self.datapath, &mut self.resolver, event, now);
+        }
+        any
+    }
+}

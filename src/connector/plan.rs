@@ -1,0 +1,251 @@
+//! The configuration turned into what each leaf enforces: grants and networks for packets, rules and servers for names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Context;
+use netstack::policy;
+
+use crate::config::{Config, Host, NamePattern, PortSpec, Prefix};
+
+/// What follows from a configuration.
+#[derive(Debug)]
+pub struct Plan {
+    /// For the datapath.
+    pub policy: policy::Policy,
+    /// For the resolver.
+    pub zones: dns::Zones,
+    /// The domains whose queries must reach the resolver; no leading dot, each covers what is below it.
+    pub domains: Vec<String>,
+    /// Applications that cannot be offered, by index, and why in a sentence.
+    pub refused: BTreeMap<usize, String>,
+}
+
+/// Builds the plan; `local_networks` are those that the device is connected to by itself.
+///
+/// # Errors
+/// When names, gateways and servers contradict each other in a way that the configuration's own checks let pass.
+pub fn build(config: &Config, local_networks: &[Prefix]) -> anyhow::Result<Plan> {
+    let mut grants = Grants::default();
+    let rules = name_rules(config, &mut grants)?;
+    let (networks, refused) = networks(config, local_networks, &mut grants);
+    let zones = dns::Zones::new(rules, forwards(config)?, gateway_zones(config));
+    let policy = policy::Policy {
+        gateways: config.gateways.iter().map(gateway).collect(),
+        grants: grants.list.iter().map(|applications| grant(config, applications)).collect(),
+        networks,
+        is_blocked: true,
+    };
+    Ok(Plan { policy, zones: zones.context("failed to build the rules of names")?, domains: domains(config), refused })
+}
+
+/// Each distinct set of applications is one grant, so that a list of 100,000 domains stays one.
+#[derive(Default)]
+struct Grants {
+    list: Vec<Vec<u32>>,
+    ids: HashMap<Vec<u32>, u32>,
+}
+
+impl Grants {
+    fn id(&mut self, applications: Vec<u32>) -> u32 {
+        let next = self.list.len() as u32;
+        *self.ids.entry(applications).or_insert_with_key(|applications| {
+            self.list.push(applications.clone());
+            next
+        })
+    }
+}
+
+fn name_rules(config: &Config, grants: &mut Grants) -> anyhow::Result<Vec<dns::Rule>> {
+    let mut owners: HashMap<&NamePattern, (usize, Vec<u32>)> = HashMap::new();
+    let mut order = Vec::new();
+    for (index, application) in config.applications.iter().enumerate() {
+        for host in &application.hosts {
+            let Host::Name(pattern) = host else { continue };
+            let (gateway, applications) = owners.entry(pattern).or_insert_with(|| {
+                order.push(pattern);
+                (application.gateway, Vec::new())
+            });
+            if *gateway == application.gateway {
+                applications.push(index as u32);
+            }
+        }
+    }
+    let mut rules = Vec::with_capacity(order.len());
+    for pattern in order {
+        let Some((gateway, applications)) = owners.remove(pattern) else { continue };
+        let action = dns::Action::Grant { gateway: gateway as u32, grant: grants.id(applications) };
+        rules.push(dns::Rule { pattern: dns_pattern(pattern)?, action });
+    }
+    for pattern in &config.exclude_domains {
+        rules.push(dns::Rule { pattern: dns_pattern(pattern)?, action: dns::Action::Exclude });
+    }
+    Ok(rules)
+}
+
+fn dns_pattern(pattern: &NamePattern) -> anyhow::Result<dns::Pattern> {
+    let name = |text: &str| text.parse::<dns::Name>().with_context(|| format!("failed to read name: `{text}`"));
+    Ok(match pattern {
+        NamePattern::Exact(text) => dns::Pattern::Exact(name(text)?),
+        NamePattern::Wildcard(text) => dns::Pattern::Wildcard(name(text)?),
+        NamePattern::Suffix(text) => dns::Pattern::Suffix(name(text)?),
+    })
+}
+
+fn forwards(config: &Config) -> anyhow::Result<Vec<dns::Forward>> {
+    let forward = |zone: &crate::config::Zone| {
+        let suffix = zone.domain.parse().with_context(|| format!("failed to read name: `{}`", zone.domain))?;
+        Ok(dns::Forward { suffix, gateway: zone.gateway as u32, servers: zone.servers.clone() })
+    };
+    config.split_dns.iter().map(forward).collect()
+}
+
+fn gateway_zones(config: &Config) -> BTreeMap<u32, dns::GatewayZone> {
+    let zone = |gateway: &crate::config::Gateway| dns::GatewayZone {
+        servers: gateway.dns.clone(),
+        allowed_ips: gateway.allowed_ips.iter().map(|prefix| (prefix.address, prefix.length)).collect(),
+        has_ipv4: gateway.addresses.iter().any(|prefix| prefix.address.is_ipv4()),
+        has_ipv6: gateway.addresses.iter().any(|prefix| prefix.address.is_ipv6()),
+    };
+    config.gateways.iter().enumerate().map(|(index, gateway)| (index as u32, zone(gateway))).collect()
+}
+
+/// The applications that are address ranges. One that overlaps a local network, or another gateway's, is refused.
+fn networks(
+    config: &Config,
+    local: &[Prefix],
+    grants: &mut Grants,
+) -> (Vec<policy::Network>, BTreeMap<usize, String>) {
+    let mut taken: BTreeMap<Prefix, (usize, Vec<u32>)> = BTreeMap::new();
+    let mut refused = BTreeMap::new();
+    for (index, application) in config.applications.iter().enumerate() {
+        for host in &application.hosts {
+            let prefix = match host {
+                Host::Address(address) => Prefix::host(*address),
+                Host::Network(prefix) => prefix.network(),
+                Host::Name(_) => continue,
+            };
+            let foreign = taken.iter().find(|(other, (gateway, _))| *gateway != application.gateway && overlap(prefix, **other));
+            if let Some(other) = foreign.map(|(other, _)| *other).or(local.iter().copied().find(|other| overlap(prefix, *other))) {
+                let reason = format!("refused: overlap of {prefix} with {other}; give the application a name instead");
+                refused.insert(index, reason);
+                continue;
+            }
+            taken.entry(prefix).or_insert_with(|| (application.gateway, Vec::new())).1.push(index as u32);
+        }
+    }
+    let networks = taken.into_iter().map(|(prefix, (gateway, applications))| policy::Network {
+        prefix: policy_prefix(prefix),
+        gateway: gateway as u32,
+        grant: grants.id(applications),
+    });
+    (networks.collect(), refused)
+}
+
+fn overlap(a: Prefix, b: Prefix) -> bool {
+    a.covers(b) || b.covers(a)
+}
+
+fn policy_prefix(prefix: Prefix) -> policy::Prefix {
+    policy::Prefix { address: prefix.address, length: prefix.length }
+}
+
+fn gateway(gateway: &crate::config::Gateway) -> policy::Gateway {
+    let address = |is_wanted: fn(&std::net::IpAddr) -> bool| {
+        gateway.addresses.iter().map(|prefix| prefix.address).find(|address| is_wanted(address))
+    };
+    policy::Gateway {
+        ipv4: address(std::net::IpAddr::is_ipv4).and_then(|address| match address {
+            std::net::IpAddr::V4(address) => Some(address),
+            std::net::IpAddr::V6(_) => None,
+        }),
+        ipv6: address(std::net::IpAddr::is_ipv6).and_then(|address| match address {
+            std::net::IpAddr::V6(address) => Some(address),
+            std::net::IpAddr::V4(_) => None,
+        }),
+        allowed_ips: gateway.allowed_ips.iter().copied().map(policy_prefix).collect(),
+    }
+}
+
+fn grant(config: &Config, applications: &[u32]) -> policy::Grant {
+    let application = |id: &u32| {
+        let ports = config.applications[*id as usize].ports.iter().map(|port| match *port {
+            PortSpec::Tcp { first, last } => policy::Ports { protocol: policy::Protocol::Tcp, first, last },
+            PortSpec::Udp { first, last } => policy::Ports { protocol: policy::Protocol::Udp, first, last },
+            PortSpec::Icmp => policy::Ports { protocol: policy::Protocol::Icmp, first: 0, last: 0 },
+        });
+        policy::Application { id: *id, ports: ports.collect() }
+    };
+    policy::Grant { applications: applications.iter().map(application).collect() }
+}
+
+/// What the system must send to the resolver: the names of applications and the zones of `split_dns`.
+fn domains(config: &Config) -> Vec<String> {
+    let of_hosts = config.applications.iter().flat_map(|application| &application.hosts).filter_map(|host| match host {
+        Host::Name(NamePattern::Exact(name) | NamePattern::Wildcard(name) | NamePattern::Suffix(name)) => {
+            Some(name.to_string())
+        }
+        Host::Address(_) | Host::Network(_) => None,
+    });
+    let of_zones = config.split_dns.iter().map(|zone| zone.domain.to_string());
+    let unique: std::collections::BTreeSet<String> = of_hosts.chain(of_zones).collect();
+    unique.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = r#"
+        [[gateway]]
+        name = "hq"
+        public_key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+        endpoint = "198.51.100.7:51820"
+        address = ["10.77.0.3/32"]
+        allowed_ips = ["10.77.0.0/16"]
+        private_key_file = "hq.key"
+        dns = ["10.77.0.53"]
+    "#;
+
+    fn plan(applications: &str, local: &[Prefix]) -> Plan {
+        let text = format!("{HEAD}\n{applications}");
+        let config = Config::parse(std::path::Path::new("test.toml"), &text).unwrap();
+        build(&config, local).unwrap()
+    }
+
+    #[test]
+    fn applications_of_one_name_share_a_grant_in_order() {
+        let plan = plan(
+            r#"
+            [[application]]
+            name = "wiki"
+            host = "wiki.corp.example.com"
+            ports = ["tcp/80"]
+            gateway = "hq"
+            [[application]]
+            name = "wiki-admin"
+            host = "wiki.corp.example.com"
+            ports = ["tcp/22"]
+            gateway = "hq"
+            "#,
+            &[],
+        );
+        assert_eq!(plan.policy.grants.len(), 1);
+        assert_eq!(plan.policy.application(0, 6, 80), Some(0));
+        assert_eq!(plan.policy.application(0, 6, 22), Some(1));
+        assert_eq!(plan.domains, ["wiki.corp.example.com"]);
+    }
+
+    #[test]
+    fn a_range_that_overlaps_a_local_network_is_refused_with_a_hint() {
+        let text = r#"
+            [[application]]
+            name = "all"
+            host = "10.77.0.0/16"
+            ports = ["tcp/*"]
+            gateway = "hq"
+        "#;
+        let local = "10.77.3.0/24".parse().unwrap();
+        assert!(plan(text, &[local]).refused[&0].contains("overlap"));
+        assert_eq!(plan(text, &[]).policy.networks.len(), 1);
+    }
+}
