@@ -52,9 +52,6 @@ impl Cache {
     pub(crate) fn insert(&mut self, key: &[u8], answer: &[u8], lifetime: Lifetime, now: Instant) {
         let Some(answer) = CachedAnswer::new(answer, lifetime, now) else { return };
         let size = answer.size(key);
-        if size > MAX_BYTES / 16 {
-            return;
-        }
         match self.entries.insert(key.into(), answer) {
             Some(replaced) => self.bytes -= replaced.size(key),
             None => self.order.push_back(key.into()),

@@ -41,6 +41,7 @@ pub struct VirtualPool {
     per_grant: BTreeMap<u32, u32>,
     expiry_at: u64,
     generation: u64,
+    removals: u64,
 }
 
 /// Why a virtual address could not be given out.
@@ -101,6 +102,7 @@ impl VirtualPool {
             per_grant: BTreeMap::new(),
             expiry_at: 0,
             generation: 0,
+            removals: 0,
         }
     }
 
@@ -143,6 +145,11 @@ impl VirtualPool {
         }
     }
 
+    /// How many assignments were taken back: an answer that was made before may name an address of somebody else.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
+    }
+
     /// Takes an assignment back, whatever its age.
     pub(crate) fn remove(&mut self, virtual_address: IpAddr) -> Option<Assignment> {
         let removed = self.by_virtual.remove(&virtual_address)?;
@@ -150,6 +157,7 @@ impl VirtualPool {
         self.family(virtual_address).free.push_back(low_bits(virtual_address));
         release(&mut self.per_grant, removed.grant);
         self.generation += 1;
+        self.removals += 1;
         Some(removed)
     }
 
@@ -396,7 +404,7 @@ mod tests {
     fn a_changed_policy_announces_anew_and_counts_anew() {
         let mut pool = pool();
         let granted = Granted { gateway: 1, grant: 1 };
-        let mut ask = |pool: &mut VirtualPool, granted| {
+        let ask = |pool: &mut VirtualPool, granted| {
             pool.assign(granted, &"a.corp".into(), "10.0.0.1".parse().unwrap(), 1, 0).unwrap().unannounced
         };
         assert!(ask(&mut pool, granted));

@@ -39,11 +39,15 @@ impl Resolver {
         now: Instant,
         wall: u64,
     ) {
+        let removals = self.pool.removals();
         let rewritten = match self.rewrite(pending, message, wall) {
             Ok(rewritten) => rewritten,
             Err(error) => return self.deliver_error(pending, error),
         };
         let bytes = rewritten.as_deref().unwrap_or(message.bytes);
+        if self.pool.removals() != removals {
+            self.cache.clear();
+        }
         if let Some(lifetime) = lifetime(message, pending.qtype) {
             self.cache.insert(&pending.cache_key, bytes, lifetime, now);
         }

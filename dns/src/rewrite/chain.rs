@@ -17,7 +17,8 @@ impl Chain {
         for record in message.section(Section::Answer) {
             if record.rtype == rtype::CNAME && record.class == CLASS_IN {
                 let owner = read_name(message.bytes, record.owner)?.to_lowercase();
-                let target = read_name(message.bytes, record.data.start)?.to_lowercase();
+                let within = &message.bytes[..record.data.end];
+                let target = read_name(within, record.data.start)?.to_lowercase();
                 links.push((owner, target));
             }
         }

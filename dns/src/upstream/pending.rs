@@ -26,6 +26,10 @@ const MAX_SERVERS: usize = 16;
 /// Clients that may wait for the same question.
 const MAX_WAITERS: usize = 32;
 
+/// The longest response with an error that is kept until all servers were asked, in bytes. Errors carry no records
+/// beyond an OPT; a longer one is answered by an error of our own.
+const MAX_FAILURE: usize = 1_024;
+
 /// A client that waits, and what its answer is made of.
 #[derive(Debug)]
 pub(crate) struct Waiter {
@@ -150,7 +154,7 @@ impl Pending {
         if let Some(index) = self.index_of(server) {
             self.ruled_out |= 1 << index;
         }
-        if let Some(response) = response {
+        if let Some(response) = response.filter(|response| response.len() <= MAX_FAILURE) {
             self.last_failure = Some(response.to_vec());
         }
     }

@@ -111,7 +111,7 @@ mod tests {
     fn a_restored_table_goes_on_where_it_was() {
         let mut before = pool();
         let granted = Granted { gateway: 1, grant: 1 };
-        let mut ask = |pool: &mut VirtualPool, name: &str| {
+        let ask = |pool: &mut VirtualPool, name: &str| {
             pool.assign(granted, &name.into(), "10.0.0.1".parse().unwrap(), 0, 0).unwrap().virtual_address
         };
         let (one, two) = (ask(&mut before, "a.corp"), ask(&mut before, "b.corp"));
