@@ -10,6 +10,7 @@ mod cache;
 mod counters;
 mod name;
 mod resolver;
+mod reverse_names;
 mod rewrite;
 mod rules;
 mod seeded_hash;

@@ -14,6 +14,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::cache::Cache;
 use crate::counters::Counters;
+use crate::reverse_names::answer_reverse;
 use crate::seeded_hash::SeededHash;
 use crate::upstream::{Overload, Pending, Progress, Question, Transport, Upstream, Via, Waiter};
 use crate::virtual_pool::VirtualPool;
@@ -136,6 +137,9 @@ impl Resolver {
             self.counters.cache_hits += 1;
             answer.write(&query, now, out);
             self.fit(client.transport, &query, out);
+            return Outcome::Answer;
+        }
+        if answer_reverse(&self.pool, &query, out) {
             return Outcome::Answer;
         }
         self.ask(client, &query, now, out)

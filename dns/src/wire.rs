@@ -5,7 +5,7 @@ mod message;
 mod query;
 mod read_name;
 
-pub(crate) use answer::{ExtendedError, error_answer, truncated_answer};
+pub(crate) use answer::{ExtendedError, Reply, error_answer, reply, truncated_answer};
 pub(crate) use message::{Malformed, Message, Record, Section, matches_question};
 pub(crate) use query::{Edns, Query, QueryFault, udp_limit};
 pub(crate) use read_name::{WireName, read_name, skip_name};
@@ -24,6 +24,7 @@ pub(crate) const MAX_UDP_SIZE: u16 = 1232;
 pub(crate) mod flag {
     pub(crate) const RESPONSE: u16 = 0x8000;
     pub(crate) const OPCODE: u16 = 0x7800;
+    pub(crate) const AUTHORITATIVE: u16 = 0x0400;
     pub(crate) const TRUNCATED: u16 = 0x0200;
     pub(crate) const RECURSION_DESIRED: u16 = 0x0100;
     pub(crate) const RECURSION_AVAILABLE: u16 = 0x0080;
@@ -48,6 +49,7 @@ pub(crate) mod rtype {
     pub(crate) const A: u16 = 1;
     pub(crate) const CNAME: u16 = 5;
     pub(crate) const SOA: u16 = 6;
+    pub(crate) const PTR: u16 = 12;
     pub(crate) const AAAA: u16 = 28;
     pub(crate) const OPT: u16 = 41;
     pub(crate) const RRSIG: u16 = 46;

@@ -1,9 +1,12 @@
 //! Answers that this resolver makes itself: errors with their reason, and answers cut to a TC bit.
 
-use super::{Edns, HEADER, MAX_UDP_SIZE, be16, flag, put16, rtype};
+use super::{CLASS_IN, Edns, HEADER, MAX_UDP_SIZE, be16, flag, put16, rtype};
 
 /// The option code of an extended error (RFC 8914 §2).
 const EXTENDED_ERROR_OPTION: u16 = 15;
+
+/// A pointer to the name of the question, which follows the header (RFC 1035 §4.1.4).
+const QUESTION_POINTER: [u8; 2] = [0xc0, HEADER as u8];
 
 /// The bits of a query's flags that its answer repeats (RFC 1035 §4.1.1, RFC 4035 §3.2.2).
 const REPEATED: u16 = flag::OPCODE | flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
@@ -29,6 +32,32 @@ pub(crate) fn error_answer(
     write_head(head, flags, edns.is_some(), out);
     if edns.is_some() {
         write_opt(edns, (code >> 4) as u8, reason, out);
+    }
+}
+
+/// An answer from our own knowledge.
+pub(crate) struct Reply<'a> {
+    pub(crate) code: u16,
+    /// A record of the name asked for: its type, TTL in seconds, and data.
+    pub(crate) record: Option<(u16, u32, &'a [u8])>,
+}
+
+/// Writes an answer from our own knowledge.
+pub(crate) fn reply(head: &[u8], edns: Option<Edns>, reply: Reply<'_>, out: &mut Vec<u8>) {
+    let flags = be16(head, 2).unwrap_or_default() & REPEATED;
+    let flags = flags | flag::RESPONSE | flag::AUTHORITATIVE | flag::RECURSION_AVAILABLE | reply.code;
+    write_head(head, flags, edns.is_some(), out);
+    if let Some((rtype, ttl, data)) = reply.record {
+        put16(out, 6, 1);
+        out.extend_from_slice(&QUESTION_POINTER);
+        out.extend_from_slice(&rtype.to_be_bytes());
+        out.extend_from_slice(&CLASS_IN.to_be_bytes());
+        out.extend_from_slice(&ttl.to_be_bytes());
+        out.extend_from_slice(&(data.len() as u16).to_be_bytes());
+        out.extend_from_slice(data);
+    }
+    if edns.is_some() {
+        write_opt(edns, 0, None, out);
     }
 }
 

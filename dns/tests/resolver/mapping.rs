@@ -250,6 +250,26 @@ fn a_rule_that_is_gone_hands_out_nothing_more() {
 }
 
 #[test]
+fn the_reverse_name_of_a_virtual_address_is_answered_here() {
+    let mut world = World::new();
+    world.resolve(&query(1, "wiki.corp.example", "A"), |message| {
+        message.add_answer(record("wiki.corp.example", 300, "A", "10.0.1.2"));
+    });
+    let mut ask = |name: &str, rtype: &str| {
+        assert_eq!(world.query(udp(1), &edns_query(2, name, rtype, 1232, false)), Outcome::Answer, "{name}");
+        assert!(world.transmit().is_none());
+        let answer = parse(&world.out);
+        (answer.metadata.response_code, lines(&answer.answers))
+    };
+    let name = "16.0.80.100.in-addr.arpa";
+    let expected = vec![format!("{name}. 60 PTR wiki.corp.example.")];
+    assert_eq!(ask(name, "PTR"), (ResponseCode::NoError, expected));
+    assert_eq!(ask(name, "TXT"), (ResponseCode::NoError, Vec::new()));
+    assert_eq!(ask("17.0.80.100.in-addr.arpa", "PTR"), (ResponseCode::NXDomain, Vec::new()));
+    assert_eq!(world.query(udp(1), &query(3, "1.0.81.100.in-addr.arpa", "PTR")), Outcome::Pending);
+}
+
+#[test]
 fn transfers_are_refused_since_they_would_carry_real_addresses() {
     let mut world = World::new();
     for rtype in [251, 252] {
