@@ -82,14 +82,20 @@ impl Settings {
 pub(crate) struct Installation<'a> {
     world: &'a World,
     folder: PathBuf,
+    shell: Box<dyn Fn() -> Command + 'a>,
 }
 
 impl<'a> Installation<'a> {
     /// Writes the configuration and the laptop's private key.
     pub(crate) fn new(world: &'a World, settings: &Settings) -> Self {
+        Self::behind(world, settings, || world.client.command(BINARY))
+    }
+
+    /// The same where `shell` makes the command that runs the connector: in a container, say.
+    pub(crate) fn behind(world: &'a World, settings: &Settings, shell: impl Fn() -> Command + 'a) -> Self {
         let folder = world.folder().join("connector");
         fs::create_dir_all(folder.join("state")).expect("a folder for the connector");
-        let installation = Self { world, folder };
+        let installation = Self { world, folder, shell: Box::new(shell) };
         installation.write_private(&installation.folder.join("hq.key"), &world.client_keys.private);
         installation.configure(settings);
         installation
@@ -117,7 +123,7 @@ impl<'a> Installation<'a> {
 
     /// The connector with arguments, on the laptop.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.world.client.command(BINARY);
+        let mut command = (self.shell)();
         command.args(arguments).env("OPENZTNA_STATE_DIR", self.state_path()).env_remove("RUST_LOG");
         command
     }

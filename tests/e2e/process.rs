@@ -83,9 +83,13 @@ impl Running {
         Self { child, log: log.to_owned() }
     }
 
-    /// The process id.
+    /// The process id; behind an nsenter that entered a process namespace and waits, that of its child.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        let id = self.child.id();
+        let program = std::fs::read_link(format!("/proc/{id}/exe")).unwrap_or_default();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let child = children.split_whitespace().next().and_then(|child| child.parse().ok());
+        child.filter(|_| program.ends_with("nsenter")).unwrap_or(id)
     }
 
     /// What it has printed so far.
@@ -115,6 +119,9 @@ impl Running {
 
     /// Kills it at once (SIGKILL) and reaps it.
     pub(crate) fn kill(&mut self) {
+        if self.id() != self.child.id() && self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal("KILL");
+        }
         kill_and_wait(&mut self.child);
     }
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod namespace;
+pub(crate) mod systemd;
 pub(crate) mod wireguard;
 
 use std::collections::BTreeMap;

