@@ -22,10 +22,10 @@ pub enum Error {
         /// What a person can do about it.
         hint: Option<&'static str>,
     },
-    /// Another instance works on the same state folder.
-    #[error("failed to lock state folder: `{path}` (process {holder} holds it)")]
+    /// Another instance works on the same state.
+    #[error("failed to lock file: `{path}` (process {holder} holds it)")]
     Locked {
-        /// The state folder.
+        /// The file that is locked.
         path: String,
         /// The process that holds the lock, or `?`.
         holder: String,

@@ -1,6 +1,6 @@
 //! The address family of a socket, an address or a rule.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use netlink_packet_route::AddressFamily;
 use serde::{Deserialize, Serialize};
@@ -30,5 +30,14 @@ impl Family {
 
     pub(crate) fn from_netlink(family: AddressFamily) -> Option<Self> {
         [Self::V4, Self::V6].into_iter().find(|own| own.to_netlink() == family)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
     }
 }

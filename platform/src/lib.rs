@@ -1,12 +1,19 @@
 //! What the operating system owns: TUN, UDP batches, routes and rules, system DNS, and how each is undone.
 
+pub mod dns_config;
 pub mod error;
 pub mod family;
+pub mod lock;
 pub mod netlink;
+pub mod paths;
 pub mod prefix;
+pub mod privileges;
+pub mod process;
+pub mod secret_file;
 pub mod socket_protect;
 pub mod tun;
 pub mod udp;
+pub mod undo;
 
 pub use error::Error;
 pub use family::Family;

@@ -1,0 +1,27 @@
+//! The system's DNS: how names reach our resolver, in one of two modes, and how the device resolved before.
+
+mod probe;
+mod resolv_conf;
+mod resolved;
+
+pub use probe::{Probe, ProbedMode, probe};
+pub use resolv_conf::{
+    Applied, Check, FileWatch, ResolvConf, ResolvConfChange, SYSTEM_FILE, UPLINK_FILE, name_servers,
+};
+pub use resolved::{Folded, LARGEST_DOMAIN_COUNT, Resolved, fold_domains};
+use serde::{Deserialize, Serialize};
+
+/// How the system's DNS is to be told about our resolver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsMode {
+    /// Whichever of the others fits the system.
+    #[default]
+    Auto,
+    /// systemd-resolved over D-Bus, per link.
+    Resolved,
+    /// The file `/etc/resolv.conf`.
+    ResolvConf,
+    /// Not at all: programs must ask our resolver by themselves.
+    Off,
+}

@@ -1,0 +1,5 @@
+//! Who we are and what we may do, and which number a user's name has.
+
+mod linux;
+
+pub use linux::{can_change_network, is_root, user_id};
