@@ -222,3 +222,6 @@ fn warn_of_readable_secrets(reader: &mut Reader<'_>) {
         reader.problems.push(warning.hint(format!("chmod 640 {}", reader.source.path.display())));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! The connector: joins names (`dns`), packets (`netstack`) and the operating system (`platform`).
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod config;
 pub mod connector;
+pub mod error;
+pub mod session;
 pub mod status;
+pub mod telemetry;

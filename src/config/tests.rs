@@ -1,0 +1,634 @@
+//! The loader as a whole: fragments of the mission, complaints, precedence, size, hostile text.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A gateway that works, `{}` being its name. The key is 32 times the octet 1.
+const HQ: &str = r#"
+[[gateway]]
+name = "hq"
+public_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+endpoint = "198.51.100.7:51820"
+address = ["10.77.0.3/32"]
+allowed_ips = ["10.77.0.0/16"]
+private_key_file = "hq.key"
+dns = ["10.77.0.53"]
+"#;
+
+const BRANCH: &str = r#"
+[[gateway]]
+name = "branch"
+public_key = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
+endpoint = ["branch.example.com:51820", "[2001:db8::7]:443"]
+address = "10.78.0.3"
+allowed_ips = ["10.78.0.0/16", "fd00:78::/48"]
+private_key_file = "/var/lib/branch.key"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("/etc/openztna/c.toml"), text)
+}
+
+fn load(text: &str) -> Config {
+    parse(text).unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
+}
+
+/// The complaints, without the folder.
+fn complaints(text: &str) -> Vec<String> {
+    let error = parse(text).expect_err(text);
+    let errors = error.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors.map(|diagnostic| diagnostic.to_string().replace("/etc/openztna/", "")).collect()
+}
+
+/// The line of the first occurrence of `part`.
+fn line_of(text: &str, part: &str) -> usize {
+    text.lines().position(|line| line.contains(part)).unwrap() + 1
+}
+
+fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+#[test]
+fn every_fragment_of_the_mission_loads_as_printed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mission");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 13);
+    for file in files {
+        let sources = Sources { file: file.clone(), ..Sources::default() };
+        let config = Config::load(&sources).unwrap_or_else(|error| panic!("{error}"));
+        let table = config.settings.iter().filter(|setting| setting.origin != Origin::Default).count();
+        assert!(table >= 2, "{} sets something", file.display());
+    }
+}
+
+#[test]
+fn the_example_of_first_light_is_typed() {
+    let config = load(&format!(
+        r#"{HQ}
+[[application]]
+name = "wiki"
+host = "wiki.corp.example.com"
+ports = ["tcp/80", "tcp/443"]
+gateway = "hq"
+
+[[application]]
+name = "engineering"
+host = "*.eng.corp.example.com"
+ports = ["tcp/*", "udp/*", "icmp"]
+"#
+    ));
+    let gateway = &config.gateways[0];
+    assert_eq!((gateway.name.as_str(), gateway.public_key), ("hq", [1; 32]));
+    assert_eq!(gateway.private_key_file, Path::new("/etc/openztna/hq.key"));
+    assert_eq!(gateway.dns, ["10.77.0.53:53".parse().unwrap()]);
+    assert_eq!(gateway.endpoints[0].to_string(), "198.51.100.7:51820");
+    let [wiki, engineering] = config.applications.as_slice() else { panic!("two applications") };
+    assert_eq!(wiki.hosts, [Host::Name(NamePattern::Exact("wiki.corp.example.com".into()))]);
+    assert_eq!(wiki.ports, [PortSpec::Tcp { first: 80, last: 80 }, PortSpec::Tcp { first: 443, last: 443 }]);
+    assert_eq!(engineering.hosts, [Host::Name(NamePattern::Wildcard("eng.corp.example.com".into()))]);
+    assert_eq!(engineering.ports, ALL_PORTS);
+    assert_eq!(engineering.gateway, 0, "the only gateway needs no naming");
+    assert_eq!(*config.tunneling.mtu, Mtu::Fixed(1420));
+    assert_eq!(*config.tunneling.keep_alive, 25);
+    assert_eq!(*config.server.log_level, LogLevel::Info);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.not_effective.is_empty());
+}
+
+#[test]
+fn each_complaint_names_line_value_and_hint() {
+    let cases: &[(&str, &str, &str, &str)] = &[
+        (
+            "[server]\nlog_levle = \"info\"",
+            ":2: ",
+            "unknown key `log_levle` in `[server]`",
+            "did you mean `log_level`?",
+        ),
+        ("[sever]\nhost = \"x\"", ":1: ", "unknown table `[sever]`", "did you mean `[server]`?"),
+        (
+            "log_level = \"info\"",
+            ":1: ",
+            "unknown key `log_level` outside of any table",
+            "belongs to `[server]`",
+        ),
+        (
+            "[dns]\nlog_level = \"info\"",
+            ":2: ",
+            "unknown key `log_level` in `[dns]`",
+            "belongs to `[server]`",
+        ),
+        ("server = 5", ":1: ", "`server` is not written as `[server]`", "on a line of its own"),
+        ("[gateway]\nname = \"x\"", ":1: ", "`gateway` is not written as `[[gateway]]`", "[[gateway]]"),
+        (
+            "[server]\nlog_level = \"loud\"",
+            ":2: ",
+            "one of error, warn, info, debug, trace, not the text `loud`",
+            "hint",
+        ),
+        ("[server]\nport = \"80\"", ":2: ", "from 1 to 65535, not the text `80`", "leave out the quotes"),
+        (
+            "[api]\nport = 70000",
+            ":2: ",
+            "`api.port` must be a whole number from 1 to 65535, not the number 70000",
+            "hint",
+        ),
+        ("[api]\n\nenabled = 1", ":3: ", "`api.enabled` must be true or false, not the number 1", "hint"),
+        (
+            "[auth]\nclient_id = 5",
+            ":2: ",
+            "`auth.client_id` must be a text, not the number 5",
+            "put it in quotes",
+        ),
+        ("[control_plane]\ncheck_interval = 0", ":2: ", "not the number 0", "hint"),
+        ("[tunneling]\nmtu = 100", ":2: ", "from 576 to 9000", "hint"),
+        (
+            "[tunneling]\nprotocol = \"openvpn\"",
+            ":2: ",
+            "`tunneling.protocol = \"openvpn\"` is not supported",
+            "wireguard",
+        ),
+        ("[tunneling]\nprotocol = \"ipsec\"", ":2: ", "must be wireguard, not `ipsec`", "wireguard"),
+        ("[tunneling]\nallowed_users = [true]", ":2: ", "user names or numbers", "hint"),
+        (
+            "[split_tunneling]\ninclude_ips = [\n\"10.0.0.0/8\",\n\"10.0.0.0/40\"]",
+            ":4: ",
+            "`10.0.0.0/40` is not an address",
+            "10.77.0.0/16",
+        ),
+        ("[split_tunneling]\ninclude_domains = [\"a b\"]", ":2: ", "`a b` is not a host name", "labels"),
+        ("[split_tunneling]\ninclude_domains = [5]", ":2: ", "an array of texts, not the number 5", "quotes"),
+        (
+            "[dns]\nservers = [\"dns.corp\"]",
+            ":2: ",
+            "`dns.corp` is not an address of a DNS server",
+            "10.77.0.53",
+        ),
+        (
+            "[dns]\nsplit_dns = [\n{ servers = [] }]",
+            ":3: ",
+            "`dns.split_dns.domain` is missing",
+            "corp.example.com",
+        ),
+        (
+            "[dns]\nsplit_dns = [\n{ domain = \"a\", server = [] }]",
+            ":3: ",
+            "unknown key `server`",
+            "did you mean `servers`?",
+        ),
+        (
+            "[dns]\nsplit_dns = \"corp\"",
+            ":2: ",
+            "`dns.split_dns` must be an array of tables",
+            "split_dns = [{",
+        ),
+        (
+            "[logging]\nsiem_http_headers = { a = 5 }",
+            ":2: ",
+            "`logging.siem_http_headers` must be a table of texts",
+            "hint",
+        ),
+        (
+            "[api]\nport = 1\n[server]\nport = 2",
+            ":4: ",
+            "`server.port` and `api.port` mean the same, but differ",
+            "keep",
+        ),
+        (
+            "[[application]]\nname = \"x\"\nhost = \"x.y\"\nports = [\"*\"]",
+            ":1: ",
+            "application `x` has no gateway",
+            "[[gateway]]",
+        ),
+        ("a = 1\na = 2", ":2: ", "duplicate key", "hint"),
+    ];
+    for (text, line, message, hint) in cases {
+        let all = complaints(text);
+        let matching = |all: &[String]| {
+            all.iter().any(|one| {
+                one.contains(line) && one.contains(message) && one.contains(hint) && one.contains("hint: ")
+            })
+        };
+        assert!(matching(&all), "{line} {message} {hint} in {all:#?} of\n{text}");
+    }
+}
+
+#[test]
+fn each_complaint_about_gateways_and_applications_names_its_line() {
+    let application =
+        "\n[[application]]\nname = \"wiki\"\nhost = \"wiki.corp\"\nports = [\"tcp/443\"]\ngateway = \"hq\"\n";
+    let good = format!("{HQ}{application}");
+    load(&good);
+    let cases: &[(&str, &str, &str, &str)] = &[
+        (
+            "\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"",
+            "\"AQEB\"",
+            "not a WireGuard key: 3 bytes instead of 32",
+            "wg pubkey",
+        ),
+        (
+            "\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"",
+            "\"?\"",
+            "not a WireGuard key: not base64",
+            "wg pubkey",
+        ),
+        ("\"198.51.100.7:51820\"", "\"198.51.100.7\"", "`198.51.100.7` is not `host:port`", "51820"),
+        ("\"198.51.100.7:51820\"", "51820", "`gateway.endpoint` must be a text or an array of texts", "hint"),
+        (
+            "[\"10.77.0.3/32\"]",
+            "[\"10.77.0.3/99\"]",
+            "`10.77.0.3/99` is not an address or a CIDR block",
+            "10.77.0.3/32",
+        ),
+        (
+            "[\"10.77.0.0/16\"]",
+            "[\"10.99.0.0/16\"]",
+            "DNS server `10.77.0.53` is outside `allowed_ips` of gateway `hq`",
+            "add `10.77.0.53/32`",
+        ),
+        ("[\"10.77.0.53\"]", "[]", "no DNS server for `wiki.corp`", "dns"),
+        ("\"tcp/443\"", "\"tpc/443\"", "`tpc/443` is not a port specification", "tcp/8000-8100"),
+        ("\"wiki.corp\"", "\"wiki corp\"", "`wiki corp` is not a host name", "labels"),
+        (
+            "\"wiki.corp\"",
+            "\"10.99.0.0/16\"",
+            "`10.99.0.0/16` of application `wiki` is outside `allowed_ips`",
+            "add",
+        ),
+        (
+            "gateway = \"hq\"",
+            "gateway = \"qh\"",
+            "unknown gateway `qh` in application `wiki`",
+            "did you mean `hq`?",
+        ),
+    ];
+    for (from, to, message, hint) in cases {
+        assert!(good.contains(from));
+        let text = good.replace(from, to);
+        let all = complaints(&text);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        assert!(all[0].contains(message) && all[0].contains(hint), "{message} {hint} in {all:#?}");
+    }
+    for key in ["name", "public_key", "endpoint", "address", "allowed_ips", "private_key_file"] {
+        let line = HQ.lines().find(|line| line.starts_with(key)).unwrap();
+        let all = complaints(&HQ.replace(line, ""));
+        assert!(
+            all.iter().any(|one| one.starts_with(&format!("c.toml:2: `gateway.{key}` is missing\n  hint: "))),
+            "{all:?}"
+        );
+    }
+    for key in ["name", "host", "ports"] {
+        let line = application.lines().find(|line| line.starts_with(key)).unwrap();
+        let text = format!("{HQ}{}", application.replace(line, ""));
+        let place = format!("c.toml:{}: `application.{key}` is missing", line_of(&text, "[[application]]"));
+        assert!(complaints(&text).iter().any(|one| one.starts_with(&place)), "{:?}", complaints(&text));
+    }
+}
+
+#[test]
+fn every_error_is_reported_in_the_order_of_the_file() {
+    let text = "[api]\nport = 0\n[server]\nlog_levle = 1\n[dns]\nservers = [\"x\"]\n";
+    let lines: Vec<String> =
+        complaints(text).iter().map(|one| one.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(lines, ["c.toml:2", "c.toml:4", "c.toml:6"]);
+}
+
+#[test]
+fn names_and_keys_of_gateways_are_unique() {
+    let all = complaints(&format!("{HQ}{}", HQ.replace("AQEB", "BQEB")));
+    assert!(all[0].contains("gateway `hq` is there twice, first at c.toml:3"), "{all:?}");
+    let all = complaints(&format!("{HQ}{}", HQ.replace("\"hq\"", "\"other\"")));
+    assert!(all[0].contains("has the same public key as `hq`"), "{all:?}");
+    let twice = "[[application]]\nname = \"a\"\nhost = \"10.77.0.1\"\nports = [\"*\"]\n";
+    let all = complaints(&format!("{HQ}{twice}{twice}"));
+    assert!(all[0].contains("application `a` is there twice"), "{all:?}");
+}
+
+#[test]
+fn a_gateway_in_error_gives_no_second_error_where_it_is_named() {
+    let text = format!(
+        "{}{}",
+        HQ.replace("198.51.100.7:51820", "?"),
+        "[split_tunneling]\ninclude_ips = [\"10.0.0.0/8\"]"
+    );
+    assert_eq!(complaints(&text).len(), 1, "{:?}", complaints(&text));
+}
+
+#[test]
+fn what_is_included_is_one_application_on_everything() {
+    let config = load(&format!(
+        "{HQ}[split_tunneling]\ninclude_domains = [\"corp.example.com\", \"*.lab\"]\ninclude_ips = [\"10.77.8.0/24\", \"10.77.9.1\"]\nexclude_domains = [\"public.corp.example.com\"]\n[tunneling]\nexclude_domains = [\"*.local\"]\n"
+    ));
+    let [domains, ips] = config.applications.as_slice() else { panic!("two applications") };
+    assert_eq!((domains.name.as_str(), ips.name.as_str()), ("include_domains", "include_ips"));
+    assert_eq!(domains.hosts[0], Host::Name(NamePattern::Suffix("corp.example.com".into())));
+    assert_eq!(domains.hosts[1], Host::Name(NamePattern::Wildcard("lab".into())));
+    assert_eq!(ips.hosts[0].to_string(), "10.77.8.0/24");
+    assert_eq!(ips.hosts[1], Host::Address([10, 77, 9, 1].into()));
+    assert_eq!(domains.ports, ALL_PORTS);
+    let excluded: Vec<String> = config.exclude_domains.iter().map(ToString::to_string).collect();
+    assert_eq!(excluded, ["*.local", "public.corp.example.com"]);
+}
+
+#[test]
+fn includes_need_one_gateway_and_wait_when_there_is_none() {
+    let text = "[split_tunneling]\ninclude_domains = [\"corp\"]\n";
+    let waiting = load(text);
+    assert!(waiting.applications.is_empty());
+    assert!(waiting.warnings[0].to_string().contains("has no effect until there is a gateway"));
+    let all = complaints(&format!("{HQ}{BRANCH}{text}"));
+    assert!(all[0].contains("does not say which gateway") && all[0].contains("hq, branch"), "{all:?}");
+    let off = load(&format!("{HQ}{BRANCH}{text}enabled = false\n"));
+    assert!(off.applications.is_empty());
+    assert!(off.warnings[0].to_string().contains("`split_tunneling.enabled` is false"));
+}
+
+#[test]
+fn split_dns_says_who_resolves_through_which_gateway() {
+    let zone = "[dns]\nsplit_dns = [{ domain = \"Corp.Example.com.\", servers = [\"10.77.0.54\"] }, { domain = \"lab\" }]\n";
+    let config = load(&format!("{HQ}{zone}"));
+    assert_eq!(&*config.split_dns[0].domain, "corp.example.com");
+    assert_eq!(config.split_dns[0].servers, ["10.77.0.54:53".parse().unwrap()]);
+    assert_eq!(config.split_dns[1].servers, ["10.77.0.53:53".parse().unwrap()], "those of the gateway");
+    assert!(config.applications.is_empty(), "split_dns grants nothing");
+    let all = complaints(&format!("{HQ}{BRANCH}{zone}"));
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(all[0].contains("`split_dns` of `corp.example.com` does not say which gateway"));
+    let named =
+        zone.replace("\"lab\"", "\"lab\", gateway = \"hq\"").replace("com.\",", "com.\", gateway = \"hq\",");
+    assert_eq!(load(&format!("{HQ}{BRANCH}{named}")).split_dns.len(), 2);
+    let outside = complaints(&format!("{HQ}{}", zone.replace("10.77.0.54", "10.99.0.54")));
+    assert!(outside[0].contains("DNS server `10.99.0.54` is outside `allowed_ips` of gateway `hq`"));
+    let twice = complaints(&format!("{HQ}{}", zone.replace("\"lab\"", "\"corp.example.com\"")));
+    assert!(twice[0].contains("zone `corp.example.com` is there twice"));
+}
+
+#[test]
+fn shared_dns_servers_are_given_to_gateways_without_their_own() {
+    let shared =
+        "[dns]\nservers = [\"10.78.0.53\", \"10.78.0.54\"]\n[tunneling]\ndns_servers = [\"10.78.0.99\"]\n";
+    let config = load(&format!("{HQ}{BRANCH}{shared}"));
+    assert_eq!(config.gateways[0].dns, ["10.77.0.53:53".parse().unwrap()]);
+    assert_eq!(config.gateways[1].dns, ["10.78.0.53:53".parse().unwrap(), "10.78.0.54:53".parse().unwrap()]);
+    let weaker = load(&format!("{BRANCH}[tunneling]\ndns_servers = [\"10.78.0.99\"]\n"));
+    assert_eq!(weaker.gateways[0].dns, ["10.78.0.99:53".parse().unwrap()]);
+    let all = complaints(&format!("{BRANCH}[dns]\nservers = [\"10.78.0.53\", \"192.168.1.53\"]\n"));
+    assert!(
+        all[0].contains("DNS server `192.168.1.53` is outside `allowed_ips` of gateway `branch`"),
+        "{all:?}"
+    );
+    let unused = load(&format!("{HQ}[dns]\nservers = [\"192.168.1.53\"]\n"));
+    assert_eq!(unused.gateways[0].dns, ["10.77.0.53:53".parse().unwrap()], "its own come first");
+}
+
+#[test]
+fn environment_beats_the_file_and_arguments_beat_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    fs::write(&file, "[server]\nlog_level = \"warn\"\n[tunneling]\nmtu = 1400\nkeep_alive = 10\n").unwrap();
+    let sources = Sources {
+        file: file.clone(),
+        environment: environment(&[
+            ("OPENZTNA_CLIENT_SERVER_LOG_LEVEL", "debug"),
+            ("OPENZTNA_CLIENT_TUNNELING_MTU", "1300"),
+            ("OPENZTNA_CLIENT_TUNNELING_ALLOWED_USERS", "alice, 1000"),
+            ("OPENZTNA_CLIENT_SERVER_PORT", "9000"),
+            ("OPENZTNA_CLIENT_LOG_LEVEL", "debug"),
+            ("PATH", "/bin"),
+        ]),
+        arguments: vec!["tunneling.mtu=1280".to_owned()],
+    };
+    let config = Config::load(&sources).unwrap();
+    assert_eq!(*config.server.log_level, LogLevel::Debug);
+    assert_eq!(config.server.log_level.origin.to_string(), "environment OPENZTNA_CLIENT_SERVER_LOG_LEVEL");
+    assert_eq!(*config.tunneling.mtu, Mtu::Fixed(1280));
+    assert_eq!(config.tunneling.mtu.origin.to_string(), "command line --set tunneling.mtu");
+    assert_eq!(config.tunneling.keep_alive.origin.to_string(), format!("{}:5", file.display()));
+    assert_eq!(config.tunneling.stack.origin, Origin::Default);
+    let users: Vec<&str> = config.tunneling.allowed_users.iter().map(|user| user.as_str()).collect();
+    assert_eq!(users, ["alice", "1000"]);
+    assert_eq!(*config.api.port, 9000, "an alias works from outside as well");
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("did you mean `OPENZTNA_CLIENT_SERVER_LOG_LEVEL`?"), "{warnings:?}");
+}
+
+#[test]
+fn wrong_values_from_outside_name_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    fs::write(&file, "").unwrap();
+    let sources = Sources {
+        file,
+        environment: environment(&[
+            ("OPENZTNA_CLIENT_API_PORT", "many"),
+            ("OPENZTNA_CLIENT_LOGGING_SIEM_HTTP_HEADERS", "hunter2"),
+        ]),
+        arguments: vec!["tunneling.mut=1".to_owned(), "tunneling.mtu".to_owned(), "dns.servers=x".to_owned()],
+    };
+    let text = Config::load(&sources).unwrap_err().to_string();
+    for part in [
+        "environment OPENZTNA_CLIENT_API_PORT: `api.port` must be",
+        "environment OPENZTNA_CLIENT_LOGGING_SIEM_HTTP_HEADERS: the value is no TOML array or table",
+        "command line --set tunneling.mut: unknown key `tunneling.mut`\n  hint: did you mean `tunneling.mtu`?",
+        "command line --set tunneling.mtu: no value",
+        "command line --set dns.servers: `x` is not an address",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn aliases_stand_for_their_key() {
+    let config = load(
+        "[server]\nport = 9001\n[general]\ncontrol_plane_url = \"https://cp\"\n[device_assessment]\ncheck_disk_encryption = true\n[tunneling]\nsplit_tunneling = false\n[split_tunneling]\nenabled = false",
+    );
+    assert_eq!(*config.api.port, 9001);
+    assert_eq!(config.control_plane.url.unwrap().value, "https://cp");
+    assert!(config.device_assessment.disk_encryption_required.value);
+}
+
+#[test]
+fn secrets_are_masked_wherever_the_configuration_is_shown() {
+    let text = format!(
+        "{HQ}preshared_key = \"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=\"\n[auth]\nclient_secret = \"hunter2\"\n[api]\ntoken = \"hunter2\"\n[outbound_proxy]\npassword = \"hunter2\"\n[logging]\nsiem_http_headers = {{ Authorization = \"hunter2\" }}\n"
+    );
+    let config = load(&text);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("AwMD") && !shown.contains("3, 3, 3"), "{shown}");
+    assert_eq!(config.api.token.unwrap().reveal(), "hunter2");
+    assert_eq!(config.gateways[0].preshared_key.as_ref().unwrap().reveal(), &[3; 32]);
+    for wrong in [
+        "[auth]\nclient_secret = [\"hunter2\"]",
+        "[logging]\nsiem_http_headers = \"hunter2\"",
+        "[api]\ntoken = hunter2",
+    ] {
+        assert!(!parse(wrong).unwrap_err().to_string().contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_secret_in_a_file_that_others_can_read_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    fs::write(&file, "[api]\ntoken = \"x\"\n").unwrap();
+    let warnings = |mode| {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        Config::load(&Sources { file: file.clone(), ..Sources::default() }).unwrap().warnings
+    };
+    assert!(warnings(0o600).is_empty());
+    let warned = warnings(0o644);
+    assert_eq!(warned.len(), 1);
+    assert!(
+        warned[0]
+            .to_string()
+            .contains(":2: warning: `api.token` is a secret in a file that every user can read")
+    );
+}
+
+#[test]
+fn keys_without_effect_are_reported_one_by_one() {
+    let config = load(
+        "[tunneling]\nmtu = \"auto\"\nstack = \"auto\"\nkeep_alive = 20\n[dns]\nsearch_domains = [\"corp\"]\n[server]\nlog_level = \"info\"\nport = 1\n[api]\ntoken = \"x\"\n",
+    );
+    let keys: Vec<String> = config.not_effective.iter().map(|one| one.key.clone()).collect();
+    assert_eq!(
+        keys,
+        ["server.port", "tunneling.mtu = \"auto\"", "tunneling.stack", "dns.search_domains", "api.token"]
+    );
+    let text = config.not_effective[0].diagnostic().to_string();
+    assert_eq!(text, "/etc/openztna/c.toml:9: warning: `server.port` is not effective in this version");
+    let application =
+        "[[application]]\nname = \"a\"\nhost = \"10.77.0.1\"\nports = [\"*\"]\nrequires = [\"firewall\"]\n";
+    assert_eq!(load(&format!("{HQ}{application}")).not_effective[0].key, "application.requires");
+}
+
+#[test]
+fn the_settings_in_force_name_value_and_origin() {
+    let config = load(
+        "[tunneling]\nmtu = 1400\n[split_tunneling]\nexclude_domains = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]\n[auth]\nclient_secret = \"x\"",
+    );
+    let show = |key: &str| {
+        let setting = config.settings.iter().find(|setting| setting.key == key).unwrap();
+        format!("{} ({})", setting.value, setting.origin)
+    };
+    assert_eq!(show("tunneling.mtu"), "1400 (/etc/openztna/c.toml:2)");
+    assert_eq!(show("api.port"), "8086 (default)");
+    assert_eq!(show("auth.client_secret"), "*** (/etc/openztna/c.toml:6)");
+    assert_eq!(
+        show("split_tunneling.exclude_domains"),
+        "[\"a\", \"b\", \"c\", \"d\", \"e\", … 6 in all] (/etc/openztna/c.toml:4)"
+    );
+}
+
+#[test]
+fn a_private_key_with_wrong_content_is_an_error_and_a_readable_one_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let key = folder.path().join("hq.key");
+    fs::write(&file, HQ).unwrap();
+    let load = || Config::load(&Sources { file: file.clone(), ..Sources::default() });
+    assert!(load().unwrap().warnings.is_empty(), "it is made at the first start");
+    fs::write(&key, "nonsense").unwrap();
+    let text = load().unwrap_err().to_string();
+    assert!(text.contains(":8: failed to read private key") && !text.contains("nonsense"), "{text}");
+    fs::write(&key, keys::format_key(&[8; 32])).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(load().unwrap().warnings[0].to_string().contains("can be read by every user"));
+}
+
+#[test]
+fn a_file_that_is_absent_is_named_with_a_hint() {
+    let sources = Sources { file: "/nonexistent/c.toml".into(), ..Sources::default() };
+    let text = Config::load(&sources).unwrap_err().to_string();
+    assert!(
+        text.contains("failed to read configuration: `/nonexistent/c.toml`") && text.contains("hint: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_hundred_thousand_domains_load_at_once() {
+    let mut text = format!("{HQ}[split_tunneling]\ninclude_domains = [\n");
+    for index in 0..100_000 {
+        text.push_str(&format!("  \"host{index}.department{}.corp.example.com\",\n", index % 100));
+    }
+    text.push_str("]\n");
+    let start = Instant::now();
+    let config = load(&text);
+    let elapsed = start.elapsed();
+    assert_eq!(config.applications.len(), 1);
+    assert_eq!(config.applications[0].hosts.len(), 100_000);
+    assert!(elapsed.as_secs() < 5, "generous, since the machine may be busy: {elapsed:?}");
+}
+
+/// Text that looks like a configuration often enough to reach every reader.
+fn hostile_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("[[gateway]]\n".to_owned()),
+        Just("[[application]]\n".to_owned()),
+        prop::sample::select(schema::TABLES).prop_map(|table| format!("[{}]\n", table.name)),
+        (prop::sample::select(any_key_names()), any_value())
+            .prop_map(|(key, value)| format!("{key} = {value}\n")),
+        any::<String>(),
+        Just(HQ.to_owned()),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn any_key_names() -> Vec<&'static str> {
+    let keys = schema::all().map(|(_, key)| key).chain(schema::GATEWAY).chain(schema::APPLICATION);
+    keys.map(|key| key.name).collect()
+}
+
+fn any_value() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "\"\"",
+        "\"*\"",
+        "\"10.0.0.0/8\"",
+        "\"tcp/1-\"",
+        "\"auto\"",
+        "\"hq\"",
+        "true",
+        "-1",
+        "9223372036854775808",
+        "0x10",
+        "1.5",
+        "1979-05-27",
+        "{}",
+        "[]",
+        "[{}]",
+        "{ a = { b = 1 } }",
+        "[[1]]",
+        "\"ü\"",
+        "{ domain = \"x\", servers = 5 }",
+    ]);
+    prop_oneof![word.prop_map(str::to_owned), any::<String>().prop_map(|text| format!("{text:?}"))]
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics_the_loader(text in hostile_text()) {
+        if let Err(error) = parse(&text) {
+            prop_assert!(error.diagnostics.iter().any(|one| one.severity == Severity::Error));
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn arbitrary_variables_never_panic_the_loader(value in any::<String>(), index in any::<prop::sample::Index>()) {
+        let all: Vec<_> = schema::all().collect();
+        let (table, key) = index.get(&all);
+        let variables = environment(&[(&overrides::variable_of(table, key.name), &value)]);
+        let sources = Sources { file: "c.toml".into(), environment: variables, arguments: vec![value] };
+        let _ = Config::from_source(&Source::new(Path::new("c.toml"), HQ.to_owned()), &sources);
+    }
+}
