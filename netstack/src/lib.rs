@@ -6,6 +6,8 @@ pub mod counters;
 pub mod datapath;
 mod nat;
 pub mod packet;
+#[cfg(test)]
+mod packets_for_tests;
 pub mod policy;
 pub mod send_batch;
 pub mod tcp;

@@ -7,20 +7,20 @@ use crate::packet::facts::{Facts, Transport};
 
 /// What a packet's ends become. A port is that of TCP or UDP, or the identifier of an echo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Translation {
+pub(crate) struct Translation {
     /// New source address.
-    pub source: IpAddr,
+    pub(crate) source: IpAddr,
     /// New destination address.
-    pub destination: IpAddr,
+    pub(crate) destination: IpAddr,
     /// New source port.
-    pub source_port: Option<u16>,
+    pub(crate) source_port: Option<u16>,
     /// New destination port.
-    pub destination_port: Option<u16>,
+    pub(crate) destination_port: Option<u16>,
 }
 
 /// Rewrites `packet` in place. `is_unfinished`: its transport checksum is the pseudo-header's sum that offload leaves.
 /// False when families differ; the packet is then as it was.
-pub fn translate(packet: &mut [u8], facts: &Facts, to: &Translation, is_unfinished: bool) -> bool {
+pub(crate) fn translate(packet: &mut [u8], facts: &Facts, to: &Translation, is_unfinished: bool) -> bool {
     if facts.source.is_ipv4() != to.source.is_ipv4() || facts.source.is_ipv4() != to.destination.is_ipv4() {
         return false;
     }

@@ -20,7 +20,9 @@ impl Prefix {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
                 same_bits(u128::from(ours.to_bits()) << 96, u128::from(theirs.to_bits()) << 96, self.length)
             }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same_bits(ours.to_bits(), theirs.to_bits(), self.length),
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                same_bits(ours.to_bits(), theirs.to_bits(), self.length)
+            }
             _ => false,
         }
     }
@@ -135,10 +137,15 @@ impl Policy {
     pub fn application(&self, grant: u32, protocol: u8, port: u16) -> Option<u32> {
         let protocol = Protocol::from_number(protocol)?;
         let allows = |ports: &Ports| {
-            ports.protocol == protocol && (protocol == Protocol::Icmp || (ports.first..=ports.last).contains(&port))
+            ports.protocol == protocol
+                && (protocol == Protocol::Icmp || (ports.first..=ports.last).contains(&port))
         };
         let grant = self.grants.get(grant as usize)?;
-        grant.applications.iter().find(|application| application.ports.iter().any(allows)).map(|application| application.id)
+        grant
+            .applications
+            .iter()
+            .find(|application| application.ports.iter().any(allows))
+            .map(|application| application.id)
     }
 
     /// The most specific network that covers `address`.
@@ -163,8 +170,12 @@ mod tests {
 
     #[test]
     fn the_first_application_that_allows_the_port_names_the_flow() {
-        let tcp = |id, first, last| Application { id, ports: vec![Ports { protocol: Protocol::Tcp, first, last }] };
-        let policy = Policy { grants: vec![Grant { applications: vec![tcp(7, 80, 80), tcp(9, 1, 100)] }], ..Policy::default() };
+        let tcp =
+            |id, first, last| Application { id, ports: vec![Ports { protocol: Protocol::Tcp, first, last }] };
+        let policy = Policy {
+            grants: vec![Grant { applications: vec![tcp(7, 80, 80), tcp(9, 1, 100)] }],
+            ..Policy::default()
+        };
         assert_eq!(policy.application(0, packet::TCP, 80), Some(7));
         assert_eq!(policy.application(0, packet::TCP, 22), Some(9));
         assert_eq!(policy.application(0, packet::UDP, 80), None);

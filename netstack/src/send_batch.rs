@@ -44,7 +44,13 @@ pub struct SendBatch {
 impl SendBatch {
     /// An empty batch; `most_segments` is what the system takes in one call (1: no segmentation offload).
     pub fn new(most_segments: usize) -> Self {
-        Self { buffer: vec![0; CAPACITY + LARGEST_DATAGRAM], used: 0, runs: Vec::with_capacity(64), next: 0, most_segments }
+        Self {
+            buffer: vec![0; CAPACITY + LARGEST_DATAGRAM],
+            used: 0,
+            runs: Vec::with_capacity(64),
+            next: 0,
+            most_segments,
+        }
     }
 
     /// Where the next datagram is to be written; `None` when the batch must be sent first.
@@ -71,7 +77,14 @@ impl SendBatch {
             run.is_closed = length < run.segment;
             return;
         }
-        self.runs.push(Run { destination, start, end: self.used, segment: length, count: 1, is_closed: false });
+        self.runs.push(Run {
+            destination,
+            start,
+            end: self.used,
+            segment: length,
+            count: 1,
+            is_closed: false,
+        });
     }
 
     /// The next run to send, in order; after the last one the batch is empty again.

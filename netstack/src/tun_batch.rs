@@ -13,7 +13,7 @@ const MOST_FRAMES: usize = 256;
 
 /// The batch.
 #[derive(Debug, Default)]
-pub struct TunBatch {
+pub(crate) struct TunBatch {
     frames: Vec<Frame>,
     used: usize,
     next: usize,
@@ -41,12 +41,12 @@ struct Join {
 
 impl TunBatch {
     /// An empty batch; `can_join`: the device takes TCP super-packets.
-    pub fn new(can_join: bool) -> Self {
+    pub(crate) fn new(can_join: bool) -> Self {
         Self { can_join, ..Self::default() }
     }
 
     /// Where the next packet is to be written (without head-room); `None` when the batch must be written first.
-    pub fn spare(&mut self) -> Option<&mut [u8]> {
+    pub(crate) fn spare(&mut self) -> Option<&mut [u8]> {
         if self.used == MOST_FRAMES {
             return None;
         }
@@ -57,7 +57,7 @@ impl TunBatch {
     }
 
     /// Takes the packet of `length` bytes that was written to [`Self::spare`], as it is.
-    pub fn push(&mut self, length: usize) {
+    pub(crate) fn push(&mut self, length: usize) {
         let frame = &mut self.frames[self.used];
         (frame.length, frame.join) = (length, None);
         self.used += 1;
@@ -65,7 +65,7 @@ impl TunBatch {
 
     /// Takes the packet of `flow` that was written to [`Self::spare`]; `facts` are those of the packet as it stands
     /// there. It joins an earlier segment when the two are contiguous, alike and sound.
-    pub fn push_flow(&mut self, flow: u32, facts: Facts) {
+    pub(crate) fn push_flow(&mut self, flow: u32, facts: Facts) {
         let candidate = if self.can_join { self.candidate(flow, facts) } else { None };
         let last = self.frames[self.next..self.used]
             .iter()
@@ -85,7 +85,7 @@ impl TunBatch {
     }
 
     /// The next frame to write, virtio header included; after the last one the batch is empty again.
-    pub fn pop(&mut self) -> Option<&[u8]> {
+    pub(crate) fn pop(&mut self) -> Option<&[u8]> {
         if self.next == self.used {
             (self.next, self.used) = (0, 0);
             return None;
@@ -94,11 +94,6 @@ impl TunBatch {
         self.next += 1;
         frame.finish();
         Some(&frame.buffer[..HEADER_LEN + frame.length])
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.next == self.used
     }
 
     /// What of the packet in the spare frame could be joined: a sound data segment with no flags but ACK and PSH.

@@ -108,7 +108,14 @@ impl Peer {
     pub fn new(config: PeerConfig, index: u32, now: Instant) -> Self {
         let keepalive = (config.keepalive > 0).then_some(config.keepalive);
         let private_key = StaticSecret::from(config.private_key);
-        let tunn = Tunn::new(private_key, PublicKey::from(config.public_key), config.preshared_key, keepalive, index, None);
+        let tunn = Tunn::new(
+            private_key,
+            PublicKey::from(config.public_key),
+            config.preshared_key,
+            keepalive,
+            index,
+            None,
+        );
         let keepalive = keepalive.map(|seconds| Duration::from_secs(seconds.into()));
         Self {
             tunn: Box::new(tunn),
@@ -146,7 +153,9 @@ impl Peer {
         self.advance(batch, now);
         self.retry_at = None;
         let Some(out) = batch.spare() else { return };
-        let Some(length) = written(self.tunn.format_handshake_initiation(out, self.tunn.is_expired())) else { return };
+        let Some(length) = written(self.tunn.format_handshake_initiation(out, self.tunn.is_expired())) else {
+            return;
+        };
         self.sent(batch, length, now);
     }
 
@@ -165,7 +174,14 @@ impl Peer {
     }
 
     /// Opens a datagram into `buffer`; answers of the protocol go into the batch.
-    pub fn open(&mut self, from: SocketAddr, datagram: &[u8], buffer: &mut [u8], batch: &mut SendBatch, now: Instant) -> Opened {
+    pub fn open(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        buffer: &mut [u8],
+        batch: &mut SendBatch,
+        now: Instant,
+    ) -> Opened {
         // boringtun panics before it authenticates when the output is shorter than the input
         if buffer.len() < datagram.len().max(HANDSHAKE_LENGTH) {
             return Opened::Bad;
@@ -201,7 +217,9 @@ impl Peer {
             _ => None,
         };
         let answer = match (self.data_received, self.anything_sent) {
-            (Some(received), Some(sent)) if handshake.is_none() && received > sent => Some(sent + KEEPALIVE_TIMEOUT),
+            (Some(received), Some(sent)) if handshake.is_none() && received > sent => {
+                Some(sent + KEEPALIVE_TIMEOUT)
+            }
             _ => None,
         };
         let keepalive = self.keepalive_due.filter(|_| handshake.is_none());
@@ -252,7 +270,14 @@ impl Peer {
     }
 
     /// A handshake message came: send the answer, then what waited for the session.
-    fn answer(&mut self, from: SocketAddr, datagram: &[u8], answer: &[u8], batch: &mut SendBatch, now: Instant) {
+    fn answer(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        answer: &[u8],
+        batch: &mut SendBatch,
+        now: Instant,
+    ) {
         let is_cookie = answer.first() == Some(&3);
         if !is_cookie {
             self.established(from, datagram, now);
@@ -308,7 +333,10 @@ impl Peer {
 fn written(result: TunnResult<'_>) -> Option<usize> {
     match result {
         TunnResult::WriteToNetwork(datagram) => Some(datagram.len()),
-        TunnResult::Done | TunnResult::Err(_) | TunnResult::WriteToTunnelV4(..) | TunnResult::WriteToTunnelV6(..) => None,
+        TunnResult::Done
+        | TunnResult::Err(_)
+        | TunnResult::WriteToTunnelV4(..)
+        | TunnResult::WriteToTunnelV6(..) => None,
     }
 }
 

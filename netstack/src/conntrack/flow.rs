@@ -122,7 +122,10 @@ impl Flow {
             TcpState::HalfClosed(first) if tcp.has(Tcp::FIN) && first != side => TcpState::Closed,
             TcpState::Opening | TcpState::Established if tcp.has(Tcp::FIN) => TcpState::HalfClosed(side),
             TcpState::Opening if side == Side::Remote => TcpState::Established,
-            state => state,
+            TcpState::Opening => TcpState::Opening,
+            TcpState::Established => TcpState::Established,
+            TcpState::HalfClosed(first) => TcpState::HalfClosed(first),
+            TcpState::Closed => TcpState::Closed,
         };
     }
 

@@ -20,7 +20,7 @@ fn flow(protocol: u8, virtual_address: &str, source_port: u16, now: Instant) -> 
 
 #[test]
 fn two_names_of_one_host_get_two_ports() {
-    let (mut table, now) = (table(10), Instant::now());
+    let (mut table, now) = (table(10), crate::packets_for_tests::start());
     let first = table.insert(flow(TCP, "100.64.0.20", 5000, now), now).unwrap();
     let second = table.insert(flow(TCP, "100.64.0.21", 5000, now), now).unwrap();
     assert_eq!(table.get_mut(first).unwrap().tunnel.local_port, 5000);
@@ -31,7 +31,7 @@ fn two_names_of_one_host_get_two_ports() {
 
 #[test]
 fn a_full_table_forgets_unanswered_flows_and_keeps_live_ones() {
-    let (mut table, now) = (table(2), Instant::now());
+    let (mut table, now) = (table(2), crate::packets_for_tests::start());
     let live = table.insert(flow(UDP, "100.64.0.20", 1, now), now).unwrap();
     table.get_mut(live).unwrap().is_answered = true;
     table.insert(flow(UDP, "100.64.0.20", 2, now), now).unwrap();
@@ -45,7 +45,7 @@ fn a_full_table_forgets_unanswered_flows_and_keeps_live_ones() {
 
 #[test]
 fn silent_flows_end_and_an_empty_table_sleeps() {
-    let (mut table, now) = (table(10), Instant::now());
+    let (mut table, now) = (table(10), crate::packets_for_tests::start());
     assert_eq!(table.poll_timeout(), None);
     table.insert(flow(UDP, "100.64.0.20", 1, now), now).unwrap();
     assert!(table.poll_timeout().is_some());
@@ -60,7 +60,7 @@ const UDP_LIFE: Duration = Duration::from_secs(120);
 
 #[test]
 fn queries_have_unpredictable_ports_and_are_forgotten() {
-    let (mut table, now) = (table(10), Instant::now());
+    let (mut table, now) = (table(10), crate::packets_for_tests::start());
     let key = flow(UDP, "100.64.0.20", 0, now).tunnel;
     let ports: std::collections::BTreeSet<u16> =
         (0..50).map(|n| table.reserve(key, Owner::Query(n), now).unwrap().local_port).collect();
@@ -74,7 +74,7 @@ fn queries_have_unpredictable_ports_and_are_forgotten() {
 
 #[test]
 fn resets_carry_exactly_what_each_side_expects() {
-    let now = Instant::now();
+    let now = crate::packets_for_tests::start();
     let mut flow = flow(TCP, "100.64.0.20", 5000, now);
     let segment = |flags, sequence, acknowledgement| {
         Transport::Tcp(Tcp { source: 0, destination: 0, sequence, acknowledgement, flags, header_length: 20 })

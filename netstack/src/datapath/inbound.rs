@@ -25,7 +25,7 @@ impl Datapath {
             None => return self.handle_initiation(from, datagram, now),
         };
         match self.open(gateway, from, datagram, now) {
-            Opened::Packet(length) => self.from_tunnel(gateway, length, now),
+            Opened::Packet(length) => self.filter_inbound(gateway, length, now),
             Opened::Nothing => {}
             Opened::Bad => self.drop(DropReason::BadDatagram),
         }
@@ -54,7 +54,7 @@ impl Datapath {
     }
 
     /// An opened packet of `length` bytes stands in the spare frame.
-    fn from_tunnel(&mut self, gateway: u32, length: usize, now: Instant) {
+    fn filter_inbound(&mut self, gateway: u32, length: usize, now: Instant) {
         let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..length]) else { return };
         let Some(facts) = Facts::parse(packet) else { return self.drop(DropReason::Malformed) };
         let is_allowed = self.policy.gateways.get(gateway as usize).is_some_and(|peer| {
@@ -70,14 +70,14 @@ impl Datapath {
             return self.drop(DropReason::Unsolicited);
         };
         match self.conntrack.find_by_tunnel(&key) {
-            Some(Owner::Flow(index)) => self.to_device(index, &facts, now),
-            Some(Owner::Query(query)) => self.to_resolver_answer(query, &facts),
-            Some(Owner::Local) => self.to_local_stack(gateway, &facts, now),
+            Some(Owner::Flow(index)) => self.deliver(index, &facts, now),
+            Some(Owner::Query(query)) => self.hand_up_answer(query, &facts),
+            Some(Owner::Local) => self.feed_local_stack(gateway, &facts, now),
             None => self.drop(DropReason::Unsolicited),
         }
     }
 
-    fn to_device(&mut self, index: u32, facts: &Facts, now: Instant) {
+    fn deliver(&mut self, index: u32, facts: &Facts, now: Instant) {
         let Some(flow) = self.conntrack.get_mut(index) else { return };
         if matches!(facts.transport, Transport::Echo { is_request: true, .. }) {
             return self.drop(DropReason::Unsolicited);
@@ -96,7 +96,7 @@ impl Datapath {
         }
     }
 
-    fn to_resolver_answer(&mut self, query: u64, facts: &Facts) {
+    fn hand_up_answer(&mut self, query: u64, facts: &Facts) {
         let Transport::Udp { source, .. } = facts.transport else { return };
         let server = SocketAddr::new(facts.source, source);
         let Some(packet) = self.tun.spare() else { return };
@@ -104,7 +104,7 @@ impl Datapath {
         self.arrive(Arrival::Answer { query, server, payload });
     }
 
-    fn to_local_stack(&mut self, gateway: u32, facts: &Facts, now: Instant) {
+    fn feed_local_stack(&mut self, gateway: u32, facts: &Facts, now: Instant) {
         let Some(packet) = self.tun.spare().map(|buffer| &buffer[..facts.length]) else { return };
         if !self.tcp.handle_packet(gateway, packet, now) {
             return self.drop(DropReason::Unsolicited);

@@ -42,13 +42,19 @@ impl Datapath {
         };
         let packet = &mut packet[..facts.length];
         if self.is_resolver(facts.destination) {
-            return self.to_resolver(packet, &facts, &offload, now);
+            return self.serve_resolver(packet, &facts, &offload, now);
         }
-        self.to_tunnel(packet, &facts, &offload, now);
+        self.carry_out(packet, &facts, &offload, now);
         Handled::Done
     }
 
-    fn to_resolver(&mut self, packet: &mut [u8], facts: &Facts, offload: &Offload, now: Instant) -> Handled {
+    fn serve_resolver(
+        &mut self,
+        packet: &mut [u8],
+        facts: &Facts,
+        offload: &Offload,
+        now: Instant,
+    ) -> Handled {
         match facts.transport {
             Transport::Udp { source, destination: resolver_link::DNS_PORT }
                 if offload.segmentation == Segmentation::None =>
@@ -76,7 +82,7 @@ impl Datapath {
         Handled::Done
     }
 
-    fn to_tunnel(&mut self, packet: &mut [u8], facts: &Facts, offload: &Offload, now: Instant) {
+    fn carry_out(&mut self, packet: &mut [u8], facts: &Facts, offload: &Offload, now: Instant) {
         let Some(key) = DeviceKey::outbound(facts) else {
             return self.drop_untracked(facts);
         };

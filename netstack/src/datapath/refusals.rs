@@ -6,12 +6,12 @@ use std::time::Instant;
 use crate::counters::RefusalReason;
 
 /// Refusals outside any grant are kept under this one.
-pub const NO_GRANT: u32 = u32::MAX;
+pub(super) const NO_GRANT: u32 = u32::MAX;
 
 /// The last refusal under a grant, and how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// Under which grant; [`NO_GRANT`] where no application stands behind the address.
+    /// Under which grant; `u32::MAX` where no application stands behind the address.
     pub grant: u32,
     /// Why.
     pub reason: RefusalReason,

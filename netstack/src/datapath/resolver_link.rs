@@ -10,7 +10,7 @@ use crate::packet::{TCP, UDP, udp};
 use crate::tcp::{Event, FlowId};
 
 /// The port of DNS (RFC 1035, section 4.2).
-pub const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 /// Answers that wait for the caller; it fetches them after each batch of at most 64 datagrams.
 const MOST_ARRIVALS: usize = 1_024;
 

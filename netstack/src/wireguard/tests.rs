@@ -8,7 +8,13 @@ fn pair(now: Instant) -> (Peer, Peer) {
     let (a, b) = ([3; 32], [5; 32]);
     let peer = |own: [u8; 32], other: [u8; 32], port: u16, index| {
         let endpoint = SocketAddr::from(([192, 0, 2, 1], port));
-        let config = PeerConfig { private_key: own, public_key: public_key(other), preshared_key: None, endpoint, keepalive: 0 };
+        let config = PeerConfig {
+            private_key: own,
+            public_key: public_key(other),
+            preshared_key: None,
+            endpoint,
+            keepalive: 0,
+        };
         Peer::new(config, index, now)
     };
     (peer(a, b, 2, 1), peer(b, a, 1, 2))
@@ -33,7 +39,10 @@ fn exchange(a: &mut Peer, b: &mut Peer, first: Vec<Vec<u8>>, now: Instant) -> us
     for _ in 0..6 {
         let mut batch = SendBatch::new(64);
         for datagram in &to_b {
-            packets += usize::from(matches!(b.open(address(1), datagram, &mut buffer, &mut batch, now), Opened::Packet(_)));
+            packets += usize::from(matches!(
+                b.open(address(1), datagram, &mut buffer, &mut batch, now),
+                Opened::Packet(_)
+            ));
         }
         let to_a = drain(&mut batch);
         for datagram in &to_a {
@@ -46,7 +55,7 @@ fn exchange(a: &mut Peer, b: &mut Peer, first: Vec<Vec<u8>>, now: Instant) -> us
 
 #[test]
 fn packets_wait_for_the_handshake_and_then_arrive() {
-    let now = Instant::now();
+    let now = crate::packets_for_tests::start();
     let (mut a, mut b) = pair(now);
     let mut batch = SendBatch::new(64);
     for _ in 0..3 {
@@ -61,7 +70,7 @@ fn packets_wait_for_the_handshake_and_then_arrive() {
 
 #[test]
 fn a_datagram_longer_than_the_buffer_is_bad_and_no_panic() {
-    let now = Instant::now();
+    let now = crate::packets_for_tests::start();
     let (mut a, _) = pair(now);
     let mut long = vec![0; 4000];
     long[0] = DATA_MESSAGE;
@@ -70,7 +79,7 @@ fn a_datagram_longer_than_the_buffer_is_bad_and_no_panic() {
 
 #[test]
 fn the_endpoint_follows_authentic_messages_only() {
-    let now = Instant::now();
+    let now = crate::packets_for_tests::start();
     let (mut a, mut b) = pair(now);
     let mut batch = SendBatch::new(64);
     a.seal(&PACKET, &mut batch, now);
@@ -89,7 +98,7 @@ fn the_endpoint_follows_authentic_messages_only() {
 
 #[test]
 fn an_unanswered_initiation_is_due_again_after_five_seconds() {
-    let now = Instant::now();
+    let now = crate::packets_for_tests::start();
     let (mut a, _) = pair(now);
     a.connect(&mut SendBatch::new(64), now);
     let due = a.poll_timeout().unwrap();
@@ -98,7 +107,7 @@ fn an_unanswered_initiation_is_due_again_after_five_seconds() {
 
 #[test]
 fn an_idle_session_without_keepalive_wants_no_wake_up() {
-    let now = Instant::now();
+    let now = crate::packets_for_tests::start();
     let (mut a, mut b) = pair(now);
     let mut batch = SendBatch::new(64);
     a.connect(&mut batch, now);
