@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::seeded_hash::SeededHash;
-use crate::wire::{HEADER, Message, Query, be32, rtype};
+use crate::wire::{HEADER, Message, Query, be32};
 
 pub(crate) use lifetime::{Lifetime, lifetime};
 
@@ -85,7 +85,7 @@ impl CachedAnswer {
         let message = Message::parse(answer).ok()?;
         let mut bytes: Box<[u8]> = answer.into();
         let mut ttl_offsets = Vec::with_capacity(message.records.len());
-        for record in message.records.iter().filter(|record| record.rtype != rtype::OPT) {
+        for record in message.records.iter().filter(|record| !record.is_opt()) {
             ttl_offsets.push(u16::try_from(record.ttl_at()).ok()?);
             let ttl = record.ttl.min(lifetime.max_ttl);
             bytes[record.ttl_at()..record.ttl_at() + 4].copy_from_slice(&ttl.to_be_bytes());

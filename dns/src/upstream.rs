@@ -13,7 +13,7 @@ use rand_core::Rng;
 
 use crate::counters::Counters;
 use crate::seeded_hash::SeededHash;
-use crate::wire::{Message, be16, flag, matches_question, rcode};
+use crate::wire::{HEADER, Message, Record, be16, flag, matches_question, rcode};
 use crate::zones::Target;
 use health::Health;
 pub use health::ServerHealth;
@@ -25,6 +25,10 @@ const MAX_PENDING: usize = 1_024;
 
 /// Transmits that may wait for the caller. One more is lost like a datagram, and repeated like one.
 const MAX_TRANSMITS: usize = 2 * MAX_PENDING;
+
+/// The longest response with an error that is kept until all servers were asked, in bytes: what a datagram holds by
+/// common EDNS sizes. A longer one is answered by an error of our own.
+const MAX_FAILURE: usize = 4_096;
 
 /// How a message travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,8 +158,9 @@ impl Upstream {
                 counters.malformed_responses += 1;
                 self.fail_over(query, server, None, now, counters)
             }
-            Ok(_) if matches!(code, rcode::SERVER_FAILURE | rcode::REFUSED) => {
-                self.fail_over(query, server, Some(payload), now, counters)
+            Ok(message) if matches!(code, rcode::SERVER_FAILURE | rcode::REFUSED) => {
+                let failure = failure_to_keep(payload, message.as_ref());
+                self.fail_over(query, server, failure, now, counters)
             }
             Ok(message) => {
                 self.health.answered((pending.target.via, server), now);
@@ -246,7 +251,7 @@ impl Upstream {
         &mut self,
         query: u64,
         server: SocketAddr,
-        response: Option<&[u8]>,
+        response: Option<Vec<u8>>,
         now: Instant,
         counters: &mut Counters,
     ) -> Progress<'static> {
@@ -302,4 +307,15 @@ impl Pending {
     fn expects(&self, server: SocketAddr, response: &[u8]) -> bool {
         self.was_asked(server) && matches_question(response, &self.payload, self.question_end)
     }
+}
+
+/// What is kept of a response with an error until all servers were asked. Of one with records only its header, so
+/// its code: an error with records makes no sense, and would pass on addresses that nobody has mapped.
+fn failure_to_keep(payload: &[u8], message: Option<&Message<'_>>) -> Option<Vec<u8>> {
+    if message.is_none_or(|message| message.records.iter().all(Record::is_opt)) {
+        return Some(payload.to_vec()).filter(|payload| payload.len() <= MAX_FAILURE);
+    }
+    let mut header = payload.get(..HEADER)?.to_vec();
+    header[4..].fill(0);
+    Some(header)
 }

@@ -30,8 +30,7 @@ pub(crate) fn lifetime(message: &Message<'_>, qtype: u16) -> Option<Lifetime> {
     if !usable || message.flags() & flag::TRUNCATED != 0 || message.question.is_empty() {
         return None;
     }
-    let shortest =
-        message.records.iter().filter(|record| record.rtype != rtype::OPT).map(|record| record.ttl).min()?;
+    let shortest = message.records.iter().filter(|record| !record.is_opt()).map(|record| record.ttl).min()?;
     let answered = |rtype: u16| rtype == qtype || qtype == rtype::ANY;
     let positive = message.rcode() == rcode::NO_ERROR
         && message.section(Section::Answer).any(|record| answered(record.rtype));

@@ -26,10 +26,6 @@ const MAX_SERVERS: usize = 16;
 /// Clients that may wait for the same question.
 const MAX_WAITERS: usize = 32;
 
-/// The longest response with an error that is kept until all servers were asked, in bytes. Errors carry no records
-/// beyond an OPT; a longer one is answered by an error of our own.
-const MAX_FAILURE: usize = 1_024;
-
 /// A client that waits, and what its answer is made of.
 #[derive(Debug)]
 pub(crate) struct Waiter {
@@ -112,10 +108,10 @@ impl Pending {
         }
     }
 
-    /// Adds a client. One that repeats its own query waits once.
+    /// Adds a client. One that repeats its own datagram waits once; each query of a stream has its own answer.
     pub(super) fn add_waiter(&mut self, waiter: Waiter) -> Result<(), Overload> {
         let same = |other: &Waiter| other.client == waiter.client && other.head == waiter.head;
-        if self.waiters.iter().any(same) {
+        if self.transport == Transport::Udp && self.waiters.iter().any(same) {
             return Ok(());
         }
         if self.waiters.len() >= MAX_WAITERS {
@@ -150,13 +146,11 @@ impl Pending {
     }
 
     /// Notes that a server is of no use for this query, and what it said.
-    pub(super) fn rule_out(&mut self, server: SocketAddr, response: Option<&[u8]>) {
+    pub(super) fn rule_out(&mut self, server: SocketAddr, response: Option<Vec<u8>>) {
         if let Some(index) = self.index_of(server) {
             self.ruled_out |= 1 << index;
         }
-        if let Some(response) = response.filter(|response| response.len() <= MAX_FAILURE) {
-            self.last_failure = Some(response.to_vec());
-        }
+        self.last_failure = response.or(self.last_failure.take());
     }
 
     pub(super) fn replace_servers(&mut self, servers: Arc<[SocketAddr]>) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{HEADER, be16, be32, flag, skip_name};
+use super::{HEADER, be16, be32, flag, rtype, skip_name};
 
 /// The message cannot be read (RFC 1035 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Whether it is about the message itself (RFC 6891 §6.1).
+    pub(crate) fn is_opt(&self) -> bool {
+        self.rtype == rtype::OPT
+    }
+
     /// Offset of the TTL.
     pub(crate) fn ttl_at(&self) -> usize {
         self.fixed + 4

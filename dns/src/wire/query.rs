@@ -1,7 +1,7 @@
 //! A client's query, read without allocation: this is on the path of every cached answer.
 
 use super::message::{Section, read_record};
-use super::{HEADER, MAX_UDP_SIZE, Malformed, PLAIN_UDP_SIZE, be16, flag, rcode, rtype};
+use super::{HEADER, MAX_UDP_SIZE, Malformed, PLAIN_UDP_SIZE, be16, flag, rcode};
 use crate::name::{MAX_LABEL, MAX_NAME};
 
 /// The longest query that is read, in bytes. A name, an OPT record and its padding (RFC 8467) stay far below; the
@@ -145,7 +145,7 @@ fn read_edns(bytes: &[u8], question_end: usize) -> Result<Option<Edns>, Malforme
     for _ in 0..records {
         let record = read_record(bytes, at, Section::Additional)?;
         at = record.data.end;
-        if record.rtype != rtype::OPT {
+        if !record.is_opt() {
             continue;
         }
         let fields = bytes.get(record.ttl_at()..record.ttl_at() + 4).ok_or(Malformed)?;

@@ -1,6 +1,6 @@
 //! Names that are none of ours, and names that are only resolved through a tunnel.
 
-use dns::{Outcome, Transport, Via};
+use dns::{Action, Forward, Outcome, Pattern, Rule, Transport, Via, Zones};
 
 use crate::support::*;
 
@@ -44,6 +44,22 @@ fn the_longest_forward_says_who_resolves_and_else_the_gateway() {
     let mut world = World::new();
     assert_eq!(world.ask(udp(1), &query(1, "wiki.corp.example", "A")).server, server("10.0.0.53:53"));
     assert_eq!(world.ask(udp(1), &query(2, "x.lab.example", "A")).server, server("10.9.0.1:53"));
+}
+
+#[test]
+fn a_name_resolved_through_one_gateway_is_mapped_to_the_one_that_grants_it() {
+    let grant = Action::Grant { gateway: LAB, grant: 5 };
+    let rule = Rule { pattern: Pattern::Exact("db.corp.example".parse().unwrap()), action: grant };
+    let servers = vec![server("10.0.0.53:53")];
+    let forward = Forward { suffix: "corp.example".parse().unwrap(), gateway: HQ, servers };
+    let mut world = World::with_zones(Zones::new([rule], [forward], gateways()).unwrap());
+    let transmit = world.ask(udp(1), &query(1, "db.corp.example", "A"));
+    assert_eq!(transmit.via, Via::Gateway(HQ));
+    let response = response(&transmit.payload, |message| {
+        message.add_answer(record("db.corp.example", 300, "A", "10.7.7.7"));
+    });
+    world.respond(&transmit, &response);
+    assert_eq!((world.mappings[0].gateway, world.mappings[0].grant), (LAB, 5));
 }
 
 #[test]

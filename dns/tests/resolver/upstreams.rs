@@ -63,6 +63,31 @@ fn a_server_that_fails_at_once_is_followed_at_once_and_the_last_code_is_passed_o
 }
 
 #[test]
+fn an_error_with_addresses_does_not_carry_them_to_the_client() {
+    let mut world = World::new();
+    let asked = query(1, "wiki.corp.example", "A");
+    let transmit = world.ask(udp(1), &asked);
+    let odd = response(&transmit.payload, |message| {
+        message.metadata.response_code = ResponseCode::Refused;
+        message.add_answer(record("wiki.corp.example", 300, "A", "10.0.1.2"));
+    });
+    world.respond(&transmit, &odd);
+    let answer = parse(&world.answer().unwrap().payload);
+    assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::Refused, 0));
+    assert_eq!(answer.queries.len(), 1);
+}
+
+#[test]
+fn each_query_of_a_stream_is_answered() {
+    let mut world = World::new();
+    let asked = query(1, "x.lab.example", "A");
+    let transmit = world.ask(tcp(1), &asked);
+    assert_eq!(world.query(tcp(1), &asked), Outcome::Pending);
+    world.respond(&transmit, &response(&transmit.payload, answer));
+    assert!(world.answer().is_some() && world.answer().is_some());
+}
+
+#[test]
 fn unreachable_servers_fail_over_and_end_in_servfail_with_a_reason() {
     let mut world = World::new();
     let first = world.ask(udp(1), &edns_query(1, "x.lab.example", "A", 1232, false));
