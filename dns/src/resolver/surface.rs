@@ -47,8 +47,8 @@ impl Resolver {
     }
 
     /// The mappings that the policy of now stands for, in the order of their virtual addresses. Those of names that
-    /// no rule grants any more are missing. Give them to the packets' path after a start and after each change of policy: programs and their
-    /// caches may still hold these addresses.
+    /// no rule grants any more are missing. Give them to the packets' path after a start and after each change of
+    /// policy: programs and their caches may still hold these addresses.
     pub fn mappings(&self) -> impl Iterator<Item = Mapping> {
         self.pool.iter().filter_map(|(virtual_address, assignment)| {
             let (real, gateway, name) = (assignment.real, assignment.gateway, assignment.name.clone());
