@@ -2,5 +2,7 @@
 
 mod namespace;
 mod netlink;
+mod resolv_conf;
 mod tun;
 mod udp;
+mod undo;

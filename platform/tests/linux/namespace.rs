@@ -8,7 +8,7 @@ use rustix::thread::UnshareFlags;
 const REQUIRE_ROOT: &str = "OPENZTNA_REQUIRE_ROOT_TESTS";
 
 /// Runs `body` on a thread of its own in a fresh network namespace with `lo` up, or says why not.
-pub fn in_namespace(body: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_namespace(body: impl FnOnce() + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
         assert!(std::env::var_os(REQUIRE_ROOT).is_none(), "root tests are required, and this is not root");
         eprintln!("skipped: needs root");
@@ -26,12 +26,12 @@ pub fn in_namespace(body: impl FnOnce() + Send + 'static) {
 }
 
 /// The output of `ip` in the calling thread's namespace.
-pub fn ip(arguments: &[&str]) -> String {
+pub(crate) fn ip(arguments: &[&str]) -> String {
     run("ip", arguments)
 }
 
 /// The output of a program in the calling thread's namespace.
-pub fn run(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {errors}");
