@@ -30,6 +30,9 @@ const MAX_BODY: usize = 64 << 10;
 /// attempts of 5 s each (WireGuard, section 6.1) and shorter than people wait.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a fresh status may take until the last known one is shown.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What the running connector gives to whoever steers it.
 #[derive(Debug, Clone)]
 pub struct ControlHandle {
@@ -51,6 +54,11 @@ pub enum Command {
     Down {
         /// Answered when it is done, or cannot be.
         reply: oneshot::Sender<CommandResult>,
+    },
+    /// Publish the status anew: nobody keeps it fresh while nobody looks.
+    Refresh {
+        /// Answered when it is done.
+        reply: oneshot::Sender<()>,
     },
 }
 
@@ -80,8 +88,17 @@ pub fn router(handle: ControlHandle, access: Arc<Access>) -> Router {
 }
 
 async fn status(State(handle): State<ControlHandle>) -> Response {
+    // a connector that is busy shows what it last knew
+    let _ = timeout(REFRESH_TIMEOUT, refresh(&handle)).await;
     let status = Arc::clone(&handle.status.borrow());
     Json(&*status).into_response()
+}
+
+async fn refresh(handle: &ControlHandle) {
+    let (reply, done) = oneshot::channel();
+    if handle.commands.send(Command::Refresh { reply }).await.is_ok() {
+        let _ = done.await; // an end of the connector shows in what was last known
+    }
 }
 
 async fn connect(State(handle): State<ControlHandle>) -> Result<Response, Problem> {

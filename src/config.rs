@@ -213,7 +213,7 @@ fn warn_of_readable_secrets(reader: &mut Reader<'_>) {
         let keys = rows.iter().filter_map(|row| row.find(reader, "preshared_key"));
         secrets.extend(keys.map(|found| ("gateway.preshared_key".to_owned(), found.origin)));
     }
-    if secrets.is_empty() || !keys::others_can_read(&reader.source.path) {
+    if secrets.is_empty() || !reader.source.is_readable_by_all() {
         return;
     }
     for (name, origin) in secrets {

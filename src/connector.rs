@@ -1,15 +1,94 @@
-//! The connector as a running program: supervisor and engine.
+//! The connector as a running program: from the configuration to an orderly end.
+
+pub mod address_pool;
+mod connection;
+pub mod engine;
+pub mod network;
+pub mod plan;
+mod publish;
+mod supervisor;
+mod system_dns;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use platform::dns_config::DnsMode;
+use platform::lock::FileLock;
+
+use crate::config::keys::load_or_create_private_key;
+use crate::config::{Config, SecretKey, Sources};
+use crate::error::{Exit, Failure};
+use crate::{guardian, telemetry};
 
 /// What `run` was told on the command line.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The configuration file.
     pub config: PathBuf,
+    /// How the system's DNS is told about our resolver.
+    pub dns_mode: DnsMode,
 }
 
-pub mod address_pool;
-pub mod engine;
-pub mod network;
-pub mod plan;
+/// What does not change while the program runs.
+struct Setup {
+    config: Config,
+    /// Our private keys, by gateway.
+    keys: Vec<SecretKey>,
+    state_dir: PathBuf,
+    dns_mode: DnsMode,
+    access: network::Access,
+}
+
+/// Runs until SIGTERM, SIGINT, or a failure that nothing can be done about.
+///
+/// # Errors
+/// Wrong configuration, no permission, another instance, or a state folder that cannot be used: each with a hint.
+pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&Sources::of_process(options.config))?;
+    telemetry::start(config.server.log_level.value);
+    say_what_is_not_effective(&config);
+    if !platform::privileges::can_change_network() {
+        let message = "failed to start: a TUN device and routes need the capability CAP_NET_ADMIN";
+        return Err(Failure::new(Exit::NotPermitted, message).hint("run it as root, or as a system service").into());
+    }
+    let state_dir = platform::paths::state_dir();
+    let lock = FileLock::of_instance(&state_dir)?;
+    for restored in guardian::restore(&platform::paths::journal(&state_dir))? {
+        tracing::warn!("an earlier run was ended before it could undo its {}: done now", restored.undo);
+    }
+    let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));
+    let keys = keys.collect::<Result<_, _>>()?;
+    let access = access(&config)?;
+    let setup = Setup { config, keys, state_dir, dns_mode: options.dns_mode, access };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let result = runtime.block_on(supervisor::supervise(setup));
+    drop(lock);
+    result.map(|()| Exit::Success.into())
+}
+
+fn say_what_is_not_effective(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    for entry in &config.not_effective {
+        tracing::warn!("{}", entry.diagnostic());
+    }
+}
+
+/// Who may use the tunnel, by user number.
+fn access(config: &Config) -> anyhow::Result<network::Access> {
+    if config.tunneling.allowed_users.is_empty() {
+        return Ok(network::Access::Everyone);
+    }
+    let number = |user: &crate::config::Setting<String>| {
+        let found = platform::privileges::user_id(&user.value).context("failed to ask for users")?;
+        found.ok_or_else(|| {
+            Failure::new(Exit::Configuration, format!("{}: there is no user `{}`", user.origin, user.value))
+                .hint("name a user of this system, or give its number")
+                .into()
+        })
+    };
+    let users = config.tunneling.allowed_users.iter().map(number).collect::<anyhow::Result<_>>()?;
+    Ok(network::Access::Users(users))
+}

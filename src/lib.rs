@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod connector;
 pub mod error;
+pub mod guardian;
 pub mod session;
 pub mod status;
 pub mod telemetry;

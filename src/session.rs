@@ -151,10 +151,9 @@ impl Session {
     /// Whether protected destinations are to be refused at once.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
-        match self.state() {
-            State::Blocked | State::Failed => true,
-            State::Disconnected | State::Connecting | State::Connected | State::Degraded => false,
-        }
+        // A gateway that is lost does not block: its flows may live on when it comes back, new ones are refused anyway.
+        let is_broken = self.fault.as_ref().is_some_and(|fault| fault.severity == Severity::Fatal);
+        self.is_up() && (self.denial.is_some() || is_broken)
     }
 
     /// What is shown.

@@ -1,2 +1,8 @@
 //! The connector: service and command line.
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    openztna::cli::main()
+}

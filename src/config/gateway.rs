@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
 use super::endpoint::{Endpoint, parse_dns_server};
-use super::keys::{others_can_read, parse_key, read_private_key};
+use super::keys::{parse_key, read_private_key};
 use super::origin::{Origin, Setting};
 use super::prefix::Prefix;
 use super::reader::{Complaint, Found, Reader};
@@ -253,8 +253,8 @@ fn check_key_file(reader: &mut Reader<'_>, origin: &Origin, path: &Path) {
     if let Err(error @ super::keys::KeyFileError::Content { .. }) = read_private_key(path) {
         reader.complain(origin.clone(), Complaint::new(&error, error.hint()));
     }
-    if others_can_read(path) {
-        let warning = format!("private key `{}` can be read by every user", path.display());
+    if platform::secret_file::others_can_read(path).unwrap_or(false) {
+        let warning = format!("private key `{}` can be read by others", path.display());
         reader
             .problems
             .push(Diagnostic::warning(origin.clone(), warning).hint(format!("chmod 600 {}", path.display())));

@@ -1,8 +1,7 @@
 //! WireGuard keys as text and in files: 32 bytes in base64, as `wg genkey` writes them.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -139,12 +138,6 @@ pub fn read_private_key(path: &Path) -> Result<Option<SecretKey>, KeyFileError> 
     }
 }
 
-/// Whether users other than the owner and the group may read the file; `false` when it cannot be told.
-pub(super) fn others_can_read(path: &Path) -> bool {
-    const OTHERS_READ: u32 = 0o004;
-    fs::metadata(path).is_ok_and(|metadata| metadata.mode() & OTHERS_READ != 0)
-}
-
 fn create_private_key(path: &Path) -> Result<SecretKey, KeyFileError> {
     let key =
         generate_private_key().map_err(|error| KeyFileError::Create { path: path.to_owned(), error })?;
@@ -163,22 +156,11 @@ fn generate_private_key() -> io::Result<SecretKey> {
     Ok(SecretKey::new(*bytes))
 }
 
-/// Writes a file that must not exist yet. It is complete before it has its name, so a crash or a full disk leaves no
-/// half of a key behind.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let result = write_temporary(&temporary, content).and_then(|()| fs::hard_link(&temporary, path));
-    // Gone already when it could not be made; anything else shows in `result`.
-    let _ = fs::remove_file(&temporary);
-    result
-}
-
-fn write_temporary(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+    platform::secret_file::create(path, content).map_err(|error| match error {
+        platform::Error::System { source, .. } => source,
+        locked @ platform::Error::Locked { .. } => io::Error::other(locked),
+    })
 }
 
 #[cfg(test)]
@@ -198,7 +180,6 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap().len(), 45);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!((made.reveal()[0] & 7, made.reveal()[31] & 0xc0), (0, 0x40));
-        assert!(!others_can_read(&path));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,6 +52,12 @@ impl Source {
         // What follows an error on the same line is seldom more than its echo.
         diagnostics.dedup_by(|next, first| next.origin == first.origin);
         Err(diagnostics)
+    }
+
+    /// Whether users other than its owner and its group may read the file; no when that cannot be told.
+    pub(super) fn is_readable_by_all(&self) -> bool {
+        const OTHERS_READ: u32 = 0o004;
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & OTHERS_READ != 0)
     }
 
     /// The place of a byte of the text.

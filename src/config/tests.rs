@@ -542,7 +542,7 @@ fn a_private_key_with_wrong_content_is_an_error_and_a_readable_one_a_warning() {
     assert!(text.contains(":8: failed to read private key") && !text.contains("nonsense"), "{text}");
     fs::write(&key, keys::format_key(&[8; 32])).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(load().unwrap().warnings[0].to_string().contains("can be read by every user"));
+    assert!(load().unwrap().warnings[0].to_string().contains("can be read by others"));
 }
 
 #[test]

@@ -35,8 +35,22 @@ pub struct AddressPool {
 pub struct Saved {
     /// The prefixes.
     pub pool: AddressPool,
+    /// Names of the gateways that the entries' numbers meant.
+    pub gateways: Vec<String>,
     /// Who has which address.
     pub entries: Vec<dns::Entry>,
+}
+
+impl Saved {
+    /// The entries with the numbers that gateways have now; those of gateways that are gone are left out.
+    pub fn entries_for(&self, gateways: &[&str]) -> Vec<dns::Entry> {
+        let number = |earlier: u32| {
+            let name = self.gateways.get(earlier as usize)?;
+            gateways.iter().position(|gateway| gateway == name)
+        };
+        let entries = self.entries.iter().cloned();
+        entries.filter_map(|entry| Some(dns::Entry { gateway: number(entry.gateway)? as u32, ..entry })).collect()
+    }
 }
 
 impl AddressPool {
@@ -149,7 +163,11 @@ mod tests {
         NetworkFacts {
             routes: routes.iter().map(route).collect(),
             firewall_chains: chains.iter().map(|chain| (*chain).to_owned()).collect(),
-            ..NetworkFacts::default()
+            links: Vec::new(),
+            addresses: Vec::new(),
+            rules: Vec::new(),
+            ipv6_available: true,
+            undecoded: 0,
         }
     }
 
@@ -183,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = path(folder.path());
         let pool = AddressPool { ipv4: Ipv4Addr::new(100, 70, 0, 0), ipv6: random_ula(&[1; 32]) };
-        save(&file, &Saved { pool, entries: Vec::new() }).unwrap();
+        save(&file, &Saved { pool, gateways: Vec::new(), entries: Vec::new() }).unwrap();
         assert_eq!(load(&file).unwrap().pool, pool);
         std::fs::write(&file, b"{\"pool\":").unwrap();
         assert!(load(&file).is_none());

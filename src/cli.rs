@@ -1,0 +1,227 @@
+//! The command line: arguments, and what each subcommand does.
+
+mod control;
+mod failure;
+mod output;
+mod restore;
+mod validate;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use platform::dns_config::DnsMode;
+
+use crate::connector::{self, RunOptions};
+use crate::error::{EXIT_CODES, Exit, Failure};
+
+/// Identity-aware access to internal hosts by name, over WireGuard.
+#[derive(Debug, Parser)]
+#[command(name = "openztna-client-connector", version, about, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+struct Cli {
+    /// Check the configuration and end; the same as `config validate`.
+    #[arg(long)]
+    validate_config: bool,
+
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run in the foreground until SIGTERM.
+    Run {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// Run without a TUN, by the proxies only.
+        #[arg(long)]
+        no_tun: bool,
+        /// How the system's DNS is told about our resolver.
+        #[arg(long, value_name = "MODE", value_enum, default_value_t)]
+        dns_mode: DnsModeArg,
+    },
+    /// Show what was last proven of gateways, applications and DNS.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Connect.
+    Up,
+    /// Disconnect; the service goes on running.
+    Down,
+    /// Undo what a connector left on the system when it could not do so itself.
+    Restore,
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Undo what the connector changed when it ends; started by the connector itself.
+    #[command(hide = true)]
+    Guardian {
+        /// Where the changes are written down.
+        #[arg(long, value_name = "PATH")]
+        journal: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration: errors, warnings, keys without effect.
+    Validate {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// Show every setting in force and where it comes from.
+        #[arg(long)]
+        show: bool,
+    },
+}
+
+/// How the system's DNS is told about our resolver.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum DnsModeArg {
+    /// systemd-resolved where programs ask it, else `/etc/resolv.conf`.
+    #[default]
+    Auto,
+    /// systemd-resolved, over D-Bus.
+    Resolved,
+    /// The file `/etc/resolv.conf`.
+    ResolvConf,
+    /// Not at all: programs must ask our resolver by themselves.
+    Off,
+}
+
+impl From<DnsModeArg> for DnsMode {
+    fn from(argument: DnsModeArg) -> Self {
+        match argument {
+            DnsModeArg::Auto => Self::Auto,
+            DnsModeArg::Resolved => Self::Resolved,
+            DnsModeArg::ResolvConf => Self::ResolvConf,
+            DnsModeArg::Off => Self::Off,
+        }
+    }
+}
+
+/// Where settings come from.
+#[derive(Debug, Args)]
+struct SourceArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value_os_t = platform::paths::config_file().to_path_buf())]
+    config: PathBuf,
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Some(command) => dispatch(command),
+        None if cli.validate_config => Ok(validate::validate(cli.sources.config, false)),
+        None => return usage(&no_command()),
+    };
+    result.unwrap_or_else(|error| report(&error))
+}
+
+fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
+    match command {
+        Subcommands::Run { no_tun: true, .. } => Err(no_tun().into()),
+        Subcommands::Run { sources, no_tun: false, dns_mode } => {
+            connector::run(RunOptions { config: sources.config, dns_mode: dns_mode.into() })
+        }
+        Subcommands::Status { json } => control::status(json),
+        Subcommands::Up => control::up(),
+        Subcommands::Down => control::down(),
+        Subcommands::Restore => restore::restore(),
+        Subcommands::Config { command: ConfigCommand::Validate { sources, show } } => {
+            Ok(validate::validate(sources.config, show))
+        }
+        Subcommands::Guardian { journal } => Ok(crate::guardian::guardian_main(&journal)),
+    }
+}
+
+fn no_tun() -> Failure {
+    Failure::new(Exit::Usage, "`--no-tun` does not work in this version")
+        .hint("run without it, as root or with the capability CAP_NET_ADMIN")
+}
+
+fn no_command() -> clap::Error {
+    Cli::command()
+        .error(clap::error::ErrorKind::MissingSubcommand, "a subcommand or `--validate-config` is missing")
+}
+
+/// Help and version go to standard output and are no failure.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be said when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
+}
+
+/// Says what failed, why, and what to do.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let failure = failure::explain(error);
+    output::error(&failure.message, failure.hint.as_deref());
+    failure.exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("openztna-client-connector").chain(arguments.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_line_of_the_contract_is_understood() {
+        for arguments in [
+            "run --config c.toml",
+            "run --config c.toml --no-tun",
+            "run",
+            "status",
+            "status --json",
+            "up",
+            "down",
+            "restore",
+            "config validate --config c.toml",
+            "config validate --show",
+            "--validate-config",
+            "--validate-config --config c.toml",
+            "guardian --journal j",
+        ] {
+            assert!(parse(arguments).is_ok(), "{arguments}: {:?}", parse(arguments).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_wrong_usage() {
+        for arguments in ["", "demo", "run --fast", "status up", "--validate-config run", "guardian"] {
+            let all = std::iter::once("x").chain(arguments.split_whitespace()).map(OsString::from);
+            let code = run(all);
+            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(Exit::Usage)), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn the_guardian_is_not_shown_and_exit_codes_are() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(!help.contains("guardian"));
+        assert!(help.contains("4  the service does not run"));
+    }
+}

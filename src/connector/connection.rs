@@ -1,0 +1,325 @@
+//! A connection: everything that is made on `up` and taken back on `down`, in an order that a kill at any moment survives.
+
+use std::net::{IpAddr, SocketAddr};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::Context;
+use netstack::policy::Policy;
+use netstack::wireguard::PeerConfig;
+use platform::netlink::{Netlink, NetworkFacts};
+use platform::socket_protect::FWMARK;
+use platform::tun::{Tun, TunConfig};
+use platform::udp::{UdpConfig, UdpEndpoint};
+use platform::undo::Undo;
+use platform::{Family, IpPrefix};
+use tokio::sync::{mpsc, oneshot};
+
+use super::address_pool::{self, AddressPool, Saved};
+use super::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts, Snapshot};
+use super::plan::Plan;
+use super::system_dns::SystemDns;
+use super::{Setup, network, plan};
+use crate::config::{Endpoint, EndpointHost, Mtu, Prefix};
+use crate::guardian::Guardian;
+
+/// MTU where the configuration says `auto`: right for every path of 1,500 bytes (1,500 less 80 for IPv6 and WireGuard).
+const AUTO_MTU: u16 = 1_420;
+/// What the TUN is called, with the first free number behind.
+const TUN_NAME: &str = "ztna";
+
+/// A connection that is up.
+pub(super) struct Connection {
+    pub(super) dns: SystemDns,
+    pub(super) pool: AddressPool,
+    pub(super) plan: Plan,
+    /// What was changed on the system, as sentences.
+    pub(super) changes: Vec<String>,
+    /// Things that work less well than they could.
+    pub(super) notes: Vec<String>,
+    guardian: Guardian,
+    commands: mpsc::Sender<Command>,
+    thread: JoinHandle<()>,
+    link: u32,
+    resolvers: Vec<IpAddr>,
+}
+
+impl Connection {
+    /// Makes all of it. What was made before a failure is undone before this returns.
+    pub(super) async fn bring_up(setup: &Setup, events: mpsc::Sender<Event>) -> anyhow::Result<Self> {
+        let mut guardian = Guardian::start(&platform::paths::journal(&setup.state_dir))?;
+        match Self::make(setup, events, &mut guardian).await {
+            Ok(made) => Ok(made.with(guardian)),
+            Err(error) => {
+                guardian.finish()?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn make(setup: &Setup, events: mpsc::Sender<Event>, guardian: &mut Guardian) -> anyhow::Result<Made> {
+        let peers = peers(setup).await?;
+        let facts = platform::netlink::facts().context("failed to look at the network")?;
+        let plan = plan::build(&setup.config, &local_networks(&facts))?;
+        let seed = random();
+        let (pool, addresses) = choose_addresses(setup, &facts, &seed)?;
+        let mtu = mtu(setup);
+        let tun = Tun::open(&TunConfig { name_prefix: TUN_NAME.to_owned(), mtu, force_plain: false })?;
+        let (link, name) = (tun.index(), tun.name().to_owned());
+        let _ = guardian.announce(&Undo::Link { name: name.clone(), index: link })?;
+        let networks: Vec<IpPrefix> = plan.policy.networks.iter().filter_map(|network| ip_prefix(&network.prefix)).collect();
+        let written = network::plan(&pool, &networks, &setup.access, facts.ipv6_available);
+        let mut netlink = Netlink::open()?;
+        network::write_link(&mut netlink, &written, link)?;
+        for rule in &written.rules {
+            let _ = guardian.announce(&Undo::Rule(rule.clone()))?;
+            netlink.add_rule(rule)?;
+        }
+        let mut changes = vec![format!("link {name} with {} addresses", written.addresses.len())];
+        changes.push(format!("{} routes in table {}", written.routes.len(), network::TABLE));
+        changes.push(format!("{} routing rules", written.rules.len()));
+        let notes = notes(&tun);
+        let resolvers = resolvers(&pool, facts.ipv6_available);
+        let engine = start_engine(setup, tun, &plan, &pool, addresses, facts.ipv6_available, events, seed)?;
+        let _ = engine.commands.send(Command::SetPeers(peers)).await; // its queue is new and empty
+        allow(&engine.commands, &plan.policy).await;
+        let dns = SystemDns::set(setup.dns_mode, guardian, link, &resolvers, &plan.domains, &engine.commands).await;
+        changes.extend(dns.change());
+        Ok(Made { dns, pool, plan, changes, notes, commands: engine.commands, thread: engine.thread, link, resolvers })
+    }
+
+    /// How things stand in the engine; `None` when it has ended.
+    pub(super) async fn snapshot(&self) -> Option<Snapshot> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Snapshot(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Refuses protected destinations at once, or lets them through again.
+    pub(super) async fn set_blocked(&self, is_blocked: bool) {
+        let policy = Policy { is_blocked, ..self.plan.policy.clone() };
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(Command::SetPolicy(policy, reply)).await.is_ok()
+            && let Ok(ended) = answer.await
+            && ended > 0
+        {
+            tracing::info!("{ended} connections lost their right and were reset");
+        }
+    }
+
+    /// Puts the system's DNS right again after somebody changed it.
+    pub(super) async fn renew_dns(&mut self) {
+        let (link, domains) = (self.link, &self.plan.domains);
+        self.dns.renew(&mut self.guardian, link, &self.resolvers, domains, &self.commands).await;
+    }
+
+    /// Whether the engine has ended by itself.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Takes all of it back: names first, so that nothing is sent to a resolver that is gone.
+    pub(super) async fn take_down(self) -> anyhow::Result<()> {
+        let undone = tokio::task::spawn_blocking(move || {
+            let result = self.guardian.finish();
+            let _ = self.commands.blocking_send(Command::Stop); // ended already: the same
+            (result, self.thread.join().is_ok())
+        });
+        let (result, has_joined) = undone.await.context("failed to disconnect")?;
+        if !has_joined {
+            tracing::error!("the engine had crashed");
+        }
+        result
+    }
+}
+
+/// A connection without its guardian.
+struct Made {
+    dns: SystemDns,
+    pool: AddressPool,
+    plan: Plan,
+    changes: Vec<String>,
+    notes: Vec<String>,
+    commands: mpsc::Sender<Command>,
+    thread: JoinHandle<()>,
+    link: u32,
+    resolvers: Vec<IpAddr>,
+}
+
+impl Made {
+    fn with(self, guardian: Guardian) -> Connection {
+        let Self { dns, pool, plan, changes, notes, commands, thread, link, resolvers } = self;
+        Connection { dns, pool, plan, changes, notes, guardian, commands, thread, link, resolvers }
+    }
+}
+
+/// The running engine.
+struct Running {
+    commands: mpsc::Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+#[expect(clippy::too_many_arguments, reason = "it puts the parts together, once")]
+fn start_engine(
+    setup: &Setup,
+    tun: Tun,
+    plan: &Plan,
+    pool: &AddressPool,
+    addresses: dns::VirtualPool,
+    has_ipv6: bool,
+    events: mpsc::Sender<Event>,
+    seed: [u8; 32],
+) -> anyhow::Result<Running> {
+    let sockets = sockets()?;
+    let most_segments = sockets.iter().map(UdpEndpoint::max_gso_segments).min().unwrap_or(1);
+    let (resolver_v4, resolver_v6) = pool.resolver();
+    let config = netstack::Config {
+        seed,
+        resolver: (resolver_v4, has_ipv6.then_some(resolver_v6)),
+        pool: pool.prefixes().map(|(address, length)| netstack::policy::Prefix { address, length }).to_vec(),
+        mtu: mtu(setup).into(),
+        can_join: tun.offloads().tcp_segmentation,
+        most_segments,
+    };
+    let datapath = netstack::Datapath::new(config, Instant::now());
+    let resolver = dns::Resolver::new(plan.zones.clone(), addresses, random());
+    let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+    let gateways = setup.config.gateways.len() as u32;
+    let parts = Parts { tun, datapath, resolver, sockets, mark: FWMARK, gateways, commands: receiver, events };
+    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
+    Ok(Running { commands, thread: thread.context("failed to start the engine")? })
+}
+
+/// The engine's own thread: nothing that happens elsewhere keeps packets waiting.
+fn run_engine(parts: Parts) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.context("failed to start the engine").and_then(|runtime| {
+        runtime.block_on(async { Engine::new(parts).context("failed to watch the TUN")?.run().await })
+    });
+    if let Err(error) = result {
+        tracing::error!("the engine ended: {error:#}");
+    }
+}
+
+/// Lets the plan's policy take effect.
+async fn allow(commands: &mpsc::Sender<Command>, policy: &Policy) {
+    let (reply, answer) = oneshot::channel();
+    let policy = Policy { is_blocked: false, ..policy.clone() };
+    if commands.send(Command::SetPolicy(policy, reply)).await.is_ok() {
+        let _ = answer.await; // an engine that ended tells so by itself
+    }
+}
+
+/// One socket a family that the system has.
+fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
+    let bind = |family| UdpEndpoint::bind(&UdpConfig::new(family, Some(FWMARK)));
+    let mut sockets = vec![bind(Family::V4)?];
+    match bind(Family::V6) {
+        Ok(socket) => sockets.push(socket),
+        Err(error) => tracing::debug!("no IPv6 toward gateways: {error}"),
+    }
+    Ok(sockets)
+}
+
+async fn peers(setup: &Setup) -> anyhow::Result<Vec<(u32, PeerConfig)>> {
+    let mut peers = Vec::new();
+    for (index, (gateway, key)) in setup.config.gateways.iter().zip(&setup.keys).enumerate() {
+        let endpoint = resolve(&gateway.endpoints[0]).await.with_context(|| format!("gateway `{}`", gateway.name))?;
+        let config = PeerConfig {
+            private_key: *key.reveal(),
+            public_key: gateway.public_key,
+            preshared_key: gateway.preshared_key.as_ref().map(|key| *key.reveal()),
+            endpoint,
+            keepalive: setup.config.tunneling.keep_alive.value,
+        };
+        peers.push((index as u32, config));
+    }
+    Ok(peers)
+}
+
+/// The endpoint's address; a name is resolved by the system, before its DNS is changed.
+async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
+    let name = match &endpoint.host {
+        EndpointHost::Address(address) => return Ok(SocketAddr::new(*address, endpoint.port)),
+        EndpointHost::Name(name) => name,
+    };
+    let found = tokio::net::lookup_host((&**name, endpoint.port)).await;
+    let first = found.context("failed to resolve the endpoint").map(|mut addresses| addresses.next())?;
+    first.with_context(|| format!("failed to resolve the endpoint: `{name}` has no address"))
+}
+
+/// The prefixes, and the table of what was given out before.
+fn choose_addresses(setup: &Setup, facts: &NetworkFacts, seed: &[u8; 32]) -> anyhow::Result<(AddressPool, dns::VirtualPool)> {
+    let saved = address_pool::load(&address_pool::path(&setup.state_dir));
+    let pool = address_pool::choose(saved.as_ref().map(|saved| saved.pool), facts, seed)?;
+    let names: Vec<&str> = setup.config.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
+    let entries = saved.map(|saved| saved.entries_for(&names)).unwrap_or_default();
+    let (table, left_out) = dns::VirtualPool::restore(pool.ipv4, pool.ipv6, entries, wall());
+    if left_out > 0 {
+        tracing::info!("{left_out} virtual addresses of earlier runs are free again");
+    }
+    Ok((pool, table))
+}
+
+/// Keeps the table for the next run.
+pub(super) fn save_addresses(setup: &Setup, pool: AddressPool, entries: Vec<dns::Entry>) {
+    let gateways = setup.config.gateways.iter().map(|gateway| gateway.name.clone()).collect();
+    let saved = Saved { pool, gateways, entries };
+    if let Err(error) = address_pool::save(&address_pool::path(&setup.state_dir), &saved) {
+        tracing::warn!("{error:#}; names may get other addresses after a restart");
+    }
+}
+
+/// The networks that the device is connected to by itself.
+fn local_networks(facts: &NetworkFacts) -> Vec<Prefix> {
+    let is_loopback = |index| facts.links.iter().any(|link| link.index == index && link.loopback);
+    let connected = facts.addresses.iter().filter(|address| !is_loopback(address.link));
+    connected
+        .map(|address| Prefix { address: address.network.address(), length: address.network.length() })
+        .filter(|prefix| prefix.length > 0)
+        .collect()
+}
+
+fn resolvers(pool: &AddressPool, has_ipv6: bool) -> Vec<IpAddr> {
+    let (v4, v6) = pool.resolver();
+    let mut resolvers = vec![v4.into()];
+    if has_ipv6 {
+        resolvers.push(v6.into());
+    }
+    resolvers
+}
+
+fn notes(tun: &Tun) -> Vec<String> {
+    let offloads = tun.offloads();
+    match (offloads.tcp_segmentation, offloads.udp_segmentation) {
+        (true, true) => Vec::new(),
+        (true, false) => vec!["the kernel does not hand over UDP super-packets: UDP costs more".to_owned()],
+        (false, _) => vec!["the kernel does not hand over super-packets: everything costs more".to_owned()],
+    }
+}
+
+fn mtu(setup: &Setup) -> u16 {
+    match setup.config.tunneling.mtu.value {
+        Mtu::Fixed(mtu) => mtu,
+        Mtu::Auto => AUTO_MTU,
+    }
+}
+
+fn ip_prefix(prefix: &netstack::policy::Prefix) -> Option<IpPrefix> {
+    IpPrefix::new(prefix.address, prefix.length).ok()
+}
+
+/// Secret random bytes of the system.
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    if getrandom::fill(&mut bytes).is_err() {
+        // Linux answers always once it has booted; a guessable seed must not be used in silence
+        tracing::error!("the system has no random numbers");
+        std::process::abort();
+    }
+    bytes
+}
+
+fn wall() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,191 @@
+//! The status that people and programs see, put together from what the parts know.
+
+use std::time::{Instant, SystemTime};
+
+use netstack::counters::RefusalReason;
+use netstack::datapath::Refusal as Refused;
+
+use super::Setup;
+use super::connection::Connection;
+use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
+use crate::config::{Application, Gateway, keys};
+use crate::session::{Fault, Severity, View};
+use crate::status::{ApplicationStatus, DnsStatus, GatewayState, GatewayStatus, Refusal, Status};
+
+/// Hosts of an application that are shown; a list of 100,000 domains is counted.
+const MOST_HOSTS: usize = 5;
+
+/// Puts the status together.
+pub(super) fn status(
+    setup: &Setup,
+    view: &View,
+    connection: Option<&Connection>,
+    snapshot: Option<&Snapshot>,
+    since: SystemTime,
+) -> Status {
+    let config = &setup.config;
+    let gateways = config.gateways.iter().zip(&setup.keys).enumerate();
+    let applications = config.applications.iter().enumerate();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: view.state,
+        colour: view.colour,
+        message: view.message.clone(),
+        hint: view.hint.clone(),
+        since: time(since),
+        gateways: gateways
+            .map(|(id, (gateway, key))| {
+                let facts = snapshot.and_then(|snapshot| snapshot.gateways.get(id)?.as_ref());
+                let public_key = keys::format_key(&netstack::wireguard::public_key(*key.reveal()));
+                gateway_status(gateway, public_key, facts, connection.is_some(), snapshot)
+            })
+            .collect(),
+        applications: applications
+            .map(|(id, application)| application_status(setup, id, application, connection, snapshot))
+            .collect(),
+        dns: connection.map(|connection| connection.dns.status().clone()).unwrap_or_else(off),
+        system_changes: connection.map(|connection| connection.changes.clone()).unwrap_or_default(),
+        drops: drops(snapshot),
+        warnings: warnings(setup, connection, snapshot),
+        not_effective: config.not_effective.iter().map(|entry| entry.key.clone()).collect(),
+    }
+}
+
+/// What the system's DNS takes away, if it is not as it should be.
+pub(super) fn dns_fault(dns: &DnsStatus) -> Option<Fault> {
+    let note = dns.note.clone().filter(|_| dns.state == "failed")?;
+    let (what, hint) = match note.split_once("; hint: ") {
+        Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
+        None => (note, None),
+    };
+    Some(Fault { what, hint, severity: Severity::Impaired })
+}
+
+fn off() -> DnsStatus {
+    DnsStatus { mode: "off".to_owned(), state: "off".to_owned(), ..DnsStatus::default() }
+}
+
+fn gateway_status(
+    gateway: &Gateway,
+    public_key: String,
+    facts: Option<&GatewayFacts>,
+    is_up: bool,
+    snapshot: Option<&Snapshot>,
+) -> GatewayStatus {
+    let at = |instant: Option<Instant>| instant.zip(snapshot).map(|(instant, snapshot)| wall(instant, snapshot.at));
+    let stats = facts.map(|facts| facts.stats).unwrap_or_default();
+    let age = stats.established_at.zip(snapshot).map(|(at, snapshot)| snapshot.at.saturating_duration_since(at));
+    let (state, error) = gateway_state(facts.map(|facts| facts.state), stats.proven_at.is_some(), is_up);
+    GatewayStatus {
+        name: gateway.name.clone(),
+        state,
+        endpoint: facts.map_or_else(|| gateway.endpoints[0].to_string(), |facts| facts.endpoint.to_string()),
+        public_key,
+        last_proven_at: at(stats.proven_at).map(time),
+        last_round_trip_ms: stats.round_trip.map(|round_trip| round_trip.as_secs_f64() * 1_000.0),
+        handshake_age_s: age.map(|age| age.as_secs()),
+        bytes_sent: stats.sent,
+        bytes_received: stats.received,
+        error: error.map(str::to_owned),
+    }
+}
+
+fn gateway_state(seen: Option<Seen>, was_proven: bool, is_up: bool) -> (GatewayState, Option<&'static str>) {
+    match seen {
+        None if is_up => (GatewayState::Connecting, None),
+        None => (GatewayState::Disconnected, None),
+        Some(Seen::Trying) => (GatewayState::Connecting, None),
+        Some(Seen::Proven) => (GatewayState::Connected, None),
+        Some(Seen::Lost) if was_proven => (GatewayState::Lost, Some("the gateway does not answer any more")),
+        Some(Seen::Lost) => {
+            let error = "no answer to the handshake: wrong endpoint or key, our public key is not known there, or UDP is blocked";
+            (GatewayState::Failed, Some(error))
+        }
+    }
+}
+
+fn application_status(
+    setup: &Setup,
+    id: usize,
+    application: &Application,
+    connection: Option<&Connection>,
+    snapshot: Option<&Snapshot>,
+) -> ApplicationStatus {
+    let refused = connection.and_then(|connection| connection.plan.refused.get(&id));
+    let last_refusal = connection.zip(snapshot).and_then(|(connection, snapshot)| last_refusal(id, connection, snapshot));
+    ApplicationStatus {
+        name: application.name.clone(),
+        hosts: application.hosts.iter().take(MOST_HOSTS).map(ToString::to_string).collect(),
+        host_count: application.hosts.len(),
+        ports: application.ports.iter().map(ToString::to_string).collect(),
+        gateway: setup.config.gateways[application.gateway].name.clone(),
+        state: refused.cloned().unwrap_or_else(|| "available".to_owned()),
+        flows: snapshot.and_then(|snapshot| snapshot.flows.get(id)).copied().unwrap_or(0).into(),
+        last_refusal,
+        description: application.description.clone(),
+        url: application.url.clone(),
+    }
+}
+
+/// The latest refusal under a grant that this application is part of.
+fn last_refusal(id: usize, connection: &Connection, snapshot: &Snapshot) -> Option<Refusal> {
+    let grants = &connection.plan.policy.grants;
+    let is_ours = |refused: &&Refused| {
+        let grant = grants.get(refused.grant as usize);
+        grant.is_some_and(|grant| grant.applications.iter().any(|application| application.id as usize == id))
+    };
+    let refused = snapshot.refusals.iter().filter(is_ours).max_by_key(|refused| refused.at)?;
+    let protocol = match refused.protocol {
+        netstack::packet::TCP => "tcp",
+        netstack::packet::UDP => "udp",
+        _ => "icmp",
+    };
+    Some(Refusal {
+        reason: refused.reason.code().to_owned(),
+        text: words(refused.reason).to_owned(),
+        at: time(wall(refused.at, snapshot.at)),
+        destination: Some(format!("{protocol}/{} at {}", refused.port, refused.destination)),
+    })
+}
+
+fn words(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Blocked => "Access denied: the connector is disconnected or blocks protected destinations",
+        RefusalReason::NoApplication => "Access denied: no application stands behind this address any more",
+        RefusalReason::PortNotAllowed => "Access denied: the application does not allow this port or protocol",
+        RefusalReason::TableFull => "Access denied: too many connections at one time",
+        RefusalReason::Revoked => "Access denied: the right was taken away while the connection was open",
+        RefusalReason::UnknownConnection => "the connection is not known any more: it must be opened anew",
+        RefusalReason::GatewayUnreachable => "the gateway does not answer",
+    }
+}
+
+fn drops(snapshot: Option<&Snapshot>) -> std::collections::BTreeMap<String, u64> {
+    let Some(snapshot) = snapshot else { return std::collections::BTreeMap::new() };
+    let mut drops: std::collections::BTreeMap<String, u64> =
+        snapshot.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+    for refused in &snapshot.refusals {
+        *drops.entry(format!("refused_{}", refused.reason.code())).or_default() += refused.count;
+    }
+    drops
+}
+
+fn warnings(setup: &Setup, connection: Option<&Connection>, snapshot: Option<&Snapshot>) -> Vec<String> {
+    let mut warnings: Vec<String> = setup.config.warnings.iter().map(ToString::to_string).collect();
+    if let Some(connection) = connection {
+        warnings.extend(connection.notes.iter().cloned());
+    }
+    if let Some((count, Some(error))) = snapshot.map(|snapshot| &snapshot.unsent).filter(|(count, _)| *count > 0) {
+        warnings.push(format!("{count} datagrams to gateways could not be sent: {error}"));
+    }
+    warnings
+}
+
+/// The wall time of an instant, seen from a snapshot taken now.
+fn wall(instant: Instant, now: Instant) -> SystemTime {
+    SystemTime::now() - now.saturating_duration_since(instant)
+}
+
+fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

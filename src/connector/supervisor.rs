@@ -1,0 +1,251 @@
+//! The supervisor: one task that steers. It takes in what happened, asks the session what follows, and does it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::connection::{Connection, save_addresses};
+use super::engine::{EVENT_QUEUE, Event, GatewayState};
+use super::{Setup, network, publish};
+use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
+use crate::session::{Action, Fault, Input, Session, Severity};
+use crate::status::Status;
+
+/// Commands of people and programs that may wait.
+const COMMAND_QUEUE: usize = 16;
+
+/// Runs until a signal says so.
+///
+/// # Errors
+/// When the control socket cannot be made, or what was changed cannot be undone.
+pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("failed to listen for signals")?;
+    let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
+    let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
+    let names = setup.config.gateways.iter().map(|gateway| gateway.name.clone());
+    let session = Session::new(names);
+    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now());
+    let (publisher, status) = watch::channel(Arc::new(first));
+    let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
+    let router = api::router(ControlHandle { status, commands }, Arc::new(api_access(&setup)));
+    let (end_api, api_ended) = oneshot::channel::<()>();
+    let api = tokio::spawn(socket.serve(router, async {
+        let _ = api_ended.await; // the sender's end is the end
+    }));
+    let mut supervisor = Supervisor {
+        setup,
+        session,
+        connection: None,
+        publisher,
+        since: SystemTime::now(),
+        events,
+        event_queue,
+        command_queue,
+    };
+    supervisor.handle(Input::Start).await?;
+    supervisor.work(&mut signals).await?;
+    let result = supervisor.handle(Input::Stop).await;
+    drop(end_api);
+    let _ = api.await; // it has ended, or had crashed: nothing follows from it now
+    result
+}
+
+struct Supervisor {
+    setup: Setup,
+    session: Session,
+    connection: Option<Connection>,
+    publisher: watch::Sender<Arc<Status>>,
+    since: SystemTime,
+    events: mpsc::Sender<Event>,
+    event_queue: mpsc::Receiver<Event>,
+    command_queue: mpsc::Receiver<Command>,
+}
+
+impl Supervisor {
+    async fn work(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                name = signals.next() => {
+                    tracing::info!("{name}: disconnecting");
+                    return Ok(());
+                }
+                Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
+                Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
+                () = disturbed(&mut self.connection) => self.renew_dns().await?,
+            }
+            self.watch_engine().await?;
+        }
+    }
+
+    /// Takes in what happened and does what follows. A failure to connect is a state that can be mended, not the end.
+    async fn handle(&mut self, input: Input) -> anyhow::Result<()> {
+        let before = self.session.view();
+        let mut inputs = std::collections::VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for action in self.session.handle(input) {
+                inputs.extend(self.act(action).await?);
+            }
+        }
+        let view = self.session.view();
+        if view != before {
+            self.since = SystemTime::now();
+            tracing::info!("{}", view.message);
+            if let Some(hint) = &view.hint {
+                tracing::info!("hint: {hint}");
+            }
+        }
+        self.publish().await;
+        Ok(())
+    }
+
+    async fn act(&mut self, action: Action) -> anyhow::Result<Option<Input>> {
+        match action {
+            Action::BringUp => return Ok(self.bring_up().await),
+            Action::TakeDown => {
+                if let Some(connection) = self.connection.take() {
+                    connection.take_down().await?;
+                }
+            }
+            Action::BlockProtected => self.set_blocked(true).await,
+            Action::AllowProtected => self.set_blocked(false).await,
+            Action::Publish => {}
+        }
+        Ok(None)
+    }
+
+    async fn bring_up(&mut self) -> Option<Input> {
+        match Connection::bring_up(&self.setup, self.events.clone()).await {
+            Ok(connection) => {
+                let fault = publish::dns_fault(connection.dns.status());
+                self.connection = Some(connection);
+                fault.map(Input::SystemFault)
+            }
+            Err(error) => {
+                let hint = error.chain().find_map(|cause| cause.downcast_ref::<platform::Error>()?.hint());
+                let fault = Fault {
+                    what: format!("{error:#}"),
+                    hint: hint.map(str::to_owned),
+                    severity: Severity::Fatal,
+                };
+                Some(Input::SystemFault(fault))
+            }
+        }
+    }
+
+    async fn set_blocked(&self, is_blocked: bool) {
+        if let Some(connection) = &self.connection {
+            connection.set_blocked(is_blocked).await;
+        }
+    }
+
+    async fn handle_command(&mut self, command: Command) -> anyhow::Result<()> {
+        match command {
+            Command::Up { reply } => {
+                // a connection that could not be made is tried again
+                if self.connection.is_none() && self.session.is_up() {
+                    self.handle(Input::Down).await?;
+                }
+                self.handle(Input::Up).await?;
+                let _ = reply.send(self.outcome()); // who asked may be gone
+            }
+            Command::Down { reply } => {
+                self.handle(Input::Down).await?;
+                let _ = reply.send(Ok(())); // likewise
+            }
+            Command::Refresh { reply } => {
+                self.publish().await;
+                let _ = reply.send(()); // likewise
+            }
+        }
+        Ok(())
+    }
+
+    fn outcome(&self) -> CommandResult {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let view = self.session.view();
+        Err(CommandError { message: view.message, hint: view.hint })
+    }
+
+    async fn handle_event(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Gateway { id, state: GatewayState::Proven } => self.handle(Input::TunnelProven(id as usize)).await,
+            Event::Gateway { id, state: GatewayState::Lost } => self.handle(Input::HandshakeTimeout(id as usize)).await,
+            Event::Gateway { state: GatewayState::Trying, .. } => Ok(()),
+            Event::AddressesChanged(entries) => {
+                if let Some(connection) = &self.connection {
+                    save_addresses(&self.setup, connection.pool, entries);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn renew_dns(&mut self) -> anyhow::Result<()> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        connection.renew_dns().await;
+        match publish::dns_fault(connection.dns.status()) {
+            Some(fault) => self.handle(Input::SystemFault(fault)).await,
+            None => self.handle(Input::SystemRecovered).await,
+        }
+    }
+
+    /// An engine that ended by itself leaves nothing open: it is taken down, and made anew once.
+    async fn watch_engine(&mut self) -> anyhow::Result<()> {
+        if !self.connection.as_ref().is_some_and(Connection::has_ended) {
+            return Ok(());
+        }
+        tracing::error!("the engine has ended: connecting anew");
+        self.handle(Input::Down).await?;
+        self.handle(Input::Up).await
+    }
+
+    async fn publish(&self) {
+        let snapshot = match &self.connection {
+            Some(connection) => connection.snapshot().await,
+            None => None,
+        };
+        let status =
+            publish::status(&self.setup, &self.session.view(), self.connection.as_ref(), snapshot.as_ref(), self.since);
+        self.publisher.send_replace(Arc::new(status));
+    }
+}
+
+async fn disturbed(connection: &mut Option<Connection>) {
+    match connection {
+        Some(connection) => connection.dns.disturbed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn api_access(setup: &Setup) -> Access {
+    let allowed = match &setup.access {
+        network::Access::Everyone => None,
+        network::Access::Users(users) => Some(users.iter().copied().collect::<BTreeSet<_>>()),
+    };
+    Access::new(0, allowed)
+}
+
+/// The signals that end us.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
