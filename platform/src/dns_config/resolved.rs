@@ -10,10 +10,7 @@ use std::{
 
 use bus::{ManagerProxy, Server};
 pub use fold::{Folded, fold_domains};
-use zbus::{
-    Connection, conn::Builder, export::futures_core::Stream, fdo::DBusProxy, names::BusName,
-    proxy::OwnerChangedStream,
-};
+use zbus::{Connection, conn::Builder, export::futures_core::Stream, proxy::OwnerChangedStream};
 
 use crate::Error;
 
@@ -39,10 +36,10 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// Connects to the system bus and to systemd-resolved, which must be running.
+    /// Connects to the system bus and to systemd-resolved, which the bus starts if it is installed and enabled.
     ///
     /// # Errors
-    /// No system bus, or nobody of that name on it.
+    /// No system bus, or nobody of that name on it within five seconds.
     pub async fn connect() -> Result<Self, Error> {
         Self::try_connect().await.map_err(|error| {
             failed("reach", "systemd-resolved", SERVICE, error)
@@ -136,11 +133,9 @@ impl Resolved {
 
     async fn try_connect() -> zbus::Result<Self> {
         let connection: Connection = Builder::system().method_timeout(CALL_TIMEOUT).build().await?;
-        let name = BusName::try_from(SERVICE)?;
-        if !DBusProxy::new(&connection).await?.name_has_owner(name).await? {
-            return Err(zbus::Error::Failure("it is not running".into()));
-        }
         let manager = ManagerProxy::new(&connection).await?;
+        // Asking starts it, or waits until it has come to the bus, which is later than systemd calls it active.
+        manager.dns_ex().await?;
         let owner = manager.inner().receive_owner_changed().await?;
         Ok(Self { manager, owner })
     }
