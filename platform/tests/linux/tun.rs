@@ -8,7 +8,8 @@ use std::{
 
 use platform::{
     Family,
-    netlink::{Netlink, Route},
+    netlink::{Mark, Netlink, Route, Rule, RuleAction, UidRange},
+    socket_protect::{FWMARK, FWMARK_MASK},
     tun::{Tun, TunConfig, VNET_HEADER_LEN},
     udp::{RecvMeta, UdpConfig, UdpEndpoint},
 };
@@ -134,6 +135,50 @@ fn packets_that_are_sent_reach_a_socket_with_and_without_offload() {
             assert_eq!(metas[0].addr, peer());
         });
     }
+}
+
+#[test]
+fn marked_sockets_never_enter_the_tunnel_that_takes_everything_else() {
+    in_namespace(|| {
+        const TABLE: u32 = 52_000;
+        let tun = Tun::open(&config(false)).unwrap();
+        up(&tun);
+        let mut netlink = Netlink::open().unwrap();
+        let everything = Route::into_link("0.0.0.0/0".parse().unwrap(), TABLE, tun.index(), None);
+        netlink.replace_route(&everything).unwrap();
+        let mut rule = Rule::new(Family::V4, 5200, RuleAction::Lookup(TABLE));
+        rule.mark = Some(Mark { value: FWMARK, mask: FWMARK_MASK });
+        rule.invert = true;
+        netlink.add_rule(&rule).unwrap();
+
+        let gateway: SocketAddr = "192.0.2.1:51820".parse().unwrap();
+        let marked = UdpEndpoint::bind(&UdpConfig::new(Family::V4, Some(FWMARK))).unwrap();
+        let error = marked.send(gateway, b"outer", None, None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable, "there is no other way out here");
+        let plain = UdpEndpoint::bind(&UdpConfig::new(Family::V4, None)).unwrap();
+        plain.send(gateway, b"inner", None, None).unwrap();
+        let mut buffer = [0; 2048];
+        assert!(receive(&tun, &mut buffer).1.ends_with(b"inner"));
+        assert_eq!(tun.recv(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    });
+}
+
+#[test]
+fn prohibited_users_are_refused_at_once_and_others_pass() {
+    in_namespace(|| {
+        let tun = Tun::open(&config(false)).unwrap();
+        up(&tun);
+        let mut netlink = Netlink::open().unwrap();
+        let mut rule = Rule::new(Family::V4, 5200, RuleAction::Prohibit);
+        rule.destination = Some("100.100.0.0/16".parse().unwrap());
+        rule.uids = Some(UidRange { first: 1, last: u32::MAX - 1 });
+        netlink.add_rule(&rule).unwrap();
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect(peer()).unwrap();
+        rule.uids = Some(UidRange { first: 0, last: 0 });
+        netlink.add_rule(&rule).unwrap();
+        assert_eq!(socket.connect(peer()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    });
 }
 
 #[test]
