@@ -18,8 +18,8 @@ const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 const PORT_TRIES: usize = 64;
 /// A query into a tunnel is forgotten after this long; the resolver gives up after half of it.
 const QUERY_LIFETIME: Duration = Duration::from_secs(10);
-/// Most queries under way in tunnels.
-const MOST_QUERIES: usize = 4_096;
+/// Most queries under way in tunnels: three quarters of the dynamic ports, if all went to one server.
+const MOST_QUERIES: usize = 12_288;
 /// How often flows are looked through for those that ended.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// A full table is looked through at most this often.
@@ -83,6 +83,11 @@ impl Conntrack {
     /// All flows, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Flow)> {
         self.flows.iter().enumerate().filter_map(|(index, flow)| Some((index as u32, flow.as_ref()?)))
+    }
+
+    /// All flows, in the order of their numbers, to be changed; their keys must stay.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Flow)> {
+        self.flows.iter_mut().enumerate().filter_map(|(index, flow)| Some((index as u32, flow.as_mut()?)))
     }
 
     /// Takes a new flow; its port in the tunnel is the device's own unless another flow has it. `None`: no room.

@@ -7,7 +7,7 @@ pub enum DropReason {
     Malformed,
     /// Its destination is nothing that we serve.
     NotOurs,
-    /// A fragment.
+    /// A fragment whose first is refused, is not ours, or does not come; or more of them than there is room for.
     Fragment,
     /// A protocol that is not translated.
     UnsupportedProtocol,
@@ -70,6 +70,8 @@ pub enum RefusalReason {
     TableFull,
     /// The right was taken away while the flow was open.
     Revoked,
+    /// The gateway does not answer: it is known to be out of reach.
+    GatewayUnreachable,
     /// A segment of a connection that is not known (any more): the device should open it anew.
     UnknownConnection,
 }
@@ -83,6 +85,7 @@ impl RefusalReason {
             Self::PortNotAllowed => "port_not_allowed",
             Self::TableFull => "table_full",
             Self::Revoked => "revoked",
+            Self::GatewayUnreachable => "gateway_unreachable",
             Self::UnknownConnection => "unknown_connection",
         }
     }

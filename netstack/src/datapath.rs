@@ -3,6 +3,8 @@
 //! The caller hands in what came, then drains [`Datapath::poll_transmit`] and [`Datapath::poll_frame`], and sleeps
 //! until [`Datapath::poll_timeout`]. One `now` per batch.
 
+mod admission;
+mod fragmented;
 mod inbound;
 mod outbound;
 mod quoted;
@@ -19,6 +21,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::conntrack::Conntrack;
 use crate::counters::{Counters, DropReason};
+use crate::fragments::Fragments;
 use crate::policy::{Policy, Prefix};
 use crate::send_batch::{SendBatch, Transmit};
 use crate::tcp::{Limits, TcpStack};
@@ -74,8 +77,10 @@ pub struct Datapath {
     peers: Vec<Option<Peer>>,
     mappings: std::collections::HashMap<IpAddr, Mapping, FixedState>,
     conntrack: Conntrack,
+    fragments: Fragments,
     tcp: TcpStack,
-    local_ports: std::collections::BTreeMap<crate::tcp::FlowId, crate::conntrack::TunnelKey>,
+    own_tcp: resolver_link::OwnTcp,
+    resets: revocation::PendingResets,
     send: SendBatch,
     tun: TunBatch,
     scratch: Box<[u8]>,
@@ -101,8 +106,10 @@ impl Datapath {
             peers: Vec::new(),
             mappings: std::collections::HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             conntrack: Conntrack::new(MOST_FLOWS, hash_seed, random),
+            fragments: Fragments::default(),
             tcp,
-            local_ports: std::collections::BTreeMap::new(),
+            own_tcp: resolver_link::OwnTcp::default(),
+            resets: revocation::PendingResets::default(),
             send: SendBatch::new(config.most_segments),
             tun: TunBatch::new(config.can_join),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -147,6 +154,10 @@ impl Datapath {
 
     /// The next datagrams to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        if self.send.is_empty() {
+            self.send.clear();
+            self.reset_remote();
+        }
         self.send.pop()
     }
 
@@ -157,6 +168,10 @@ impl Datapath {
 
     /// The next frame (virtio header and packet) to write to the TUN.
     pub fn poll_frame(&mut self) -> Option<&[u8]> {
+        if self.tun.is_empty() {
+            self.tun.clear();
+            self.reset_device();
+        }
         self.tun.pop()
     }
 
@@ -175,6 +190,7 @@ impl Datapath {
         }
         if self.conntrack.poll_timeout().is_some_and(|at| at <= now) {
             self.conntrack.sweep(now);
+            self.fragments.expire(now);
         }
         self.tcp.handle_timeout(now);
         self.flush_tcp(now);
@@ -205,3 +221,6 @@ impl Datapath {
         self.counters.count(reason);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 pub mod conntrack;
 pub mod counters;
 pub mod datapath;
+mod fragments;
 mod nat;
 pub mod packet;
 #[cfg(test)]

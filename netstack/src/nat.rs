@@ -28,7 +28,9 @@ pub(crate) fn translate(packet: &mut [u8], facts: &Facts, to: &Translation, is_u
     let new = checksum::address(to.source) + checksum::address(to.destination);
     write_addresses(packet, to.source, to.destination, old, new);
     let (old_ports, new_ports) = write_ports(packet, facts, to);
-    let Some(field) = facts.checksum_at() else { return true };
+    let Some(field) = facts.checksum_at().filter(|_| facts.transport != Transport::Fragment) else {
+        return true;
+    };
     let covers_addresses = facts.protocol != crate::packet::ICMP;
     let (old, new) = if covers_addresses { (old, new) } else { (0, 0) };
     let field = &mut packet[field..field + 2];

@@ -2,6 +2,7 @@
 
 pub mod checksum;
 pub mod facts;
+pub mod fragment;
 pub mod refusal;
 pub mod segment;
 pub mod udp;

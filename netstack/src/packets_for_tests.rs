@@ -106,3 +106,53 @@ pub(crate) fn tcp_facts(facts: &Facts) -> Tcp {
     let Transport::Tcp(tcp) = facts.transport else { panic!("not TCP: {facts:?}") };
     tcp
 }
+
+/// Cuts a packet into fragments of at most `mtu` bytes, as a sender would.
+pub(crate) fn fragments(packet: &[u8], mtu: usize, id: u32) -> Vec<Vec<u8>> {
+    let is_ipv6 = packet[0] >> 4 == 6;
+    let (header, extra) = if is_ipv6 { (40, 8) } else { (20, 0) };
+    let size = (mtu - header - extra) / 8 * 8;
+    let count = (packet.len() - header).div_ceil(size);
+    let cut = |(index, part): (usize, &[u8])| {
+        let (offset, more) = ((index * size) as u16, u16::from(index + 1 < count));
+        let mut fragment = packet[..header].to_vec();
+        if is_ipv6 {
+            fragment[6] = 44;
+            fragment.extend([packet[6], 0]);
+            fragment.extend((offset | more).to_be_bytes());
+            fragment.extend(id.to_be_bytes());
+            fragment.extend(part);
+            let length = (fragment.len() - 40) as u16;
+            fragment[4..6].copy_from_slice(&length.to_be_bytes());
+        } else {
+            fragment.extend(part);
+            let length = fragment.len() as u16;
+            fragment[2..4].copy_from_slice(&length.to_be_bytes());
+            fragment[4..6].copy_from_slice(&(id as u16).to_be_bytes());
+            fragment[6..8].copy_from_slice(&(offset / 8 | more << 13).to_be_bytes());
+            checksum::write_ipv4_header(&mut fragment, 20);
+        }
+        fragment
+    };
+    packet[header..].chunks(size).enumerate().map(cut).collect()
+}
+
+/// Puts fragments, in order, together again.
+pub(crate) fn reassembled(fragments: &[Vec<u8>]) -> Vec<u8> {
+    let is_ipv6 = fragments[0][0] >> 4 == 6;
+    let header = if is_ipv6 { 48 } else { 20 };
+    let mut packet = fragments[0][..header].to_vec();
+    fragments.iter().for_each(|fragment| packet.extend(&fragment[header..]));
+    if is_ipv6 {
+        packet[6] = packet[40];
+        packet.drain(40..48);
+        let length = (packet.len() - 40) as u16;
+        packet[4..6].copy_from_slice(&length.to_be_bytes());
+    } else {
+        let length = packet.len() as u16;
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        packet[6..8].fill(0);
+        checksum::write_ipv4_header(&mut packet, 20);
+    }
+    packet
+}

@@ -111,7 +111,7 @@ impl SendBatch {
         self.next == self.runs.len()
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.runs.clear();
         (self.used, self.next) = (0, 0);
     }

@@ -86,8 +86,8 @@ impl TunBatch {
 
     /// The next frame to write, virtio header included; after the last one the batch is empty again.
     pub(crate) fn pop(&mut self) -> Option<&[u8]> {
-        if self.next == self.used {
-            (self.next, self.used) = (0, 0);
+        if self.is_empty() {
+            self.clear();
             return None;
         }
         let frame = &mut self.frames[self.next];
@@ -96,12 +96,25 @@ impl TunBatch {
         Some(&frame.buffer[..HEADER_LEN + frame.length])
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.used
+    }
+
+    /// Gives all frames free.
+    pub(crate) fn clear(&mut self) {
+        (self.next, self.used) = (0, 0);
+    }
+
     /// What of the packet in the spare frame could be joined: a sound data segment with no flags but ACK and PSH.
     fn candidate(&self, flow: u32, facts: Facts) -> Option<Join> {
         let Transport::Tcp(tcp) = facts.transport else { return None };
         let header = facts.transport_at + tcp.header_length;
         let size = facts.length - header;
-        if size == 0 || tcp.flags & !Tcp::PSH != Tcp::ACK || (!facts.is_ipv6() && facts.transport_at != 20) {
+        if size == 0
+            || tcp.flags & !Tcp::PSH != Tcp::ACK
+            || facts.transport_at != if facts.is_ipv6() { 40 } else { 20 }
+        {
             return None;
         }
         let packet = &self.frames[self.used].buffer[HEADER_LEN..HEADER_LEN + facts.length];
@@ -142,16 +155,16 @@ impl TunBatch {
     }
 }
 
-/// Whether all that one header must say for both is the same: type of service, hop limit, fragment bits, ports,
-/// acknowledgement, and options.
+/// Whether all that one header must say for both is the same: type of service, hop limit, fragment bits, addresses,
+/// ports, acknowledgement, and options.
 fn is_alike(a: &[u8], b: &[u8], join: &Join, new: &Join) -> bool {
     let at = join.facts.transport_at;
     if join.header != new.header || at != new.facts.transport_at {
         return false;
     }
     let network = match join.facts.is_ipv6() {
-        true => a[..4] == b[..4] && a[6..8] == b[6..8],
-        false => a[..2] == b[..2] && a[6..10] == b[6..10],
+        true => a[..4] == b[..4] && a[6..40] == b[6..40],
+        false => a[..2] == b[..2] && a[6..10] == b[6..10] && a[12..20] == b[12..20],
     };
     network
         && a[at..at + 4] == b[at..at + 4]

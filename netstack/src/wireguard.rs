@@ -23,10 +23,17 @@ const REJECT_AFTER_TIME: Duration = Duration::from_secs(180);
 const RETRY_AFTER_GIVING_UP: Duration = Duration::from_secs(15);
 /// A deadline that has passed without effect is looked at again after this long, never at once.
 const LEAST_WAIT: Duration = Duration::from_millis(500);
+/// A peer whose handshake went unanswered for longer is lost: two tries of five seconds.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+/// Packets for a lost peer make it try again at most this often.
+const LEAST_NUDGE: Duration = Duration::from_secs(1);
 /// Bytes that WireGuard puts around a packet.
 pub const OVERHEAD: usize = 32;
 /// boringtun writes a handshake into any buffer that it is given: it must hold at least this.
 const HANDSHAKE_LENGTH: usize = 148;
+/// Message types (paper, section 5.4).
+const RESPONSE_MESSAGE: u8 = 2;
+const COOKIE_MESSAGE: u8 = 3;
 const DATA_MESSAGE: u8 = 4;
 
 /// How a peer is reached and known.
@@ -78,12 +85,15 @@ pub struct Peer {
     keepalive: Option<Duration>,
     stats: PeerStats,
     initiation_sent: Option<Instant>,
+    initiated_at: Option<Instant>,
     data_sent: Option<Instant>,
     anything_sent: Option<Instant>,
     data_received: Option<Instant>,
     keepalive_due: Option<Instant>,
     retry_at: Option<Instant>,
     updated_at: Option<Instant>,
+    /// Packets that waited for the session are left, since the batch was full.
+    is_draining: bool,
     jitter: u32,
 }
 
@@ -95,8 +105,8 @@ pub fn public_key(private_key: [u8; 32]) -> [u8; 32] {
 /// The receiver index of a datagram's header, which names the peer in its upper 24 bits; `None` for an initiation.
 pub fn peer_index(datagram: &[u8]) -> Option<u32> {
     let at = match (datagram.first()?, datagram.len()) {
-        (2, 92) => 8,
-        (3, 64) | (&DATA_MESSAGE, 32..) => 4,
+        (&RESPONSE_MESSAGE, 92) => 8,
+        (&COOKIE_MESSAGE, 64) | (&DATA_MESSAGE, 32..) => 4,
         _ => return None,
     };
     let index: [u8; 4] = datagram[at..at + 4].try_into().ok()?;
@@ -123,12 +133,14 @@ impl Peer {
             keepalive,
             stats: PeerStats::default(),
             initiation_sent: None,
+            initiated_at: None,
             data_sent: None,
             anything_sent: None,
             data_received: None,
             keepalive_due: keepalive.map(|interval| now + interval),
             retry_at: None,
             updated_at: None,
+            is_draining: false,
             jitter: u32::from_le_bytes([config.public_key[0], config.public_key[1], config.public_key[2], 0]),
         }
     }
@@ -148,15 +160,27 @@ impl Peer {
         self.stats.established_at.is_some_and(|at| now.saturating_duration_since(at) < REJECT_AFTER_TIME)
     }
 
+    /// Whether it is known to be out of reach: a handshake has gone unanswered for long, and nothing else came either.
+    pub fn is_lost(&self, now: Instant) -> bool {
+        let last_hope = self.stats.trying_since.max(self.stats.proven_at);
+        self.stats.trying_since.is_some()
+            && last_hope.is_some_and(|at| now.saturating_duration_since(at) > LOST_AFTER)
+    }
+
     /// Begins a handshake now unless one is under way.
     pub fn connect(&mut self, batch: &mut SendBatch, now: Instant) {
         self.advance(batch, now);
         self.retry_at = None;
-        let Some(out) = batch.spare() else { return };
-        let Some(length) = written(self.tunn.format_handshake_initiation(out, self.tunn.is_expired())) else {
-            return;
-        };
-        self.sent(batch, length, now);
+        self.initiate(self.tunn.is_expired(), batch, now);
+    }
+
+    /// Somebody wants a peer that is lost: tries again now, unless that was done a moment ago.
+    pub fn nudge(&mut self, batch: &mut SendBatch, now: Instant) {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < LEAST_NUDGE;
+        if !self.initiated_at.is_some_and(is_recent) {
+            self.advance(batch, now);
+            self.initiate(true, batch, now);
+        }
     }
 
     /// Seals one IP packet into the batch, or keeps it (at most 256) until the handshake is done. False: no room.
@@ -200,7 +224,10 @@ impl Peer {
                 Opened::Nothing
             }
             TunnResult::Done => {
-                self.received(from, datagram, now);
+                // whoever saw our initiation can make a cookie reply: it proves nothing
+                if datagram.first() != Some(&COOKIE_MESSAGE) {
+                    self.received(from, datagram, now);
+                }
                 Opened::Nothing
             }
             TunnResult::Err(_) => Opened::Bad,
@@ -209,21 +236,11 @@ impl Peer {
 
     /// When [`Self::advance`] must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let handshake = self.initiation_sent.map(|at| at + REKEY_TIMEOUT + self.jitter());
-        let unanswered = match (self.data_sent, self.stats.proven_at) {
-            (Some(sent), Some(proven)) if handshake.is_none() && sent > proven => {
-                Some(proven + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
-            }
-            _ => None,
+        let due = match (self.retry_at, self.initiation_sent) {
+            (Some(at), _) => at,
+            (None, Some(sent)) => sent + REKEY_TIMEOUT + self.jitter(),
+            (None, None) => self.session_deadline()?,
         };
-        let answer = match (self.data_received, self.anything_sent) {
-            (Some(received), Some(sent)) if handshake.is_none() && received > sent => {
-                Some(sent + KEEPALIVE_TIMEOUT)
-            }
-            _ => None,
-        };
-        let keepalive = self.keepalive_due.filter(|_| handshake.is_none());
-        let due = [handshake, unanswered, answer, keepalive, self.retry_at].into_iter().flatten().min()?;
         Some(self.updated_at.map_or(due, |at| due.max(at + LEAST_WAIT)))
     }
 
@@ -233,27 +250,48 @@ impl Peer {
             return;
         }
         self.updated_at = Some(now);
+        if self.is_draining {
+            self.drain(batch, now);
+        }
         let Some(out) = batch.spare() else { return };
         match self.tunn.update_timers(out) {
             TunnResult::WriteToNetwork(datagram) => {
                 let length = datagram.len();
+                self.renew_keepalive(length, now);
                 self.sent(batch, length, now);
             }
             TunnResult::Err(_) => self.give_up(now),
             TunnResult::Done | TunnResult::WriteToTunnelV4(..) | TunnResult::WriteToTunnelV6(..) => {}
         }
-        if self.keepalive_due.is_some_and(|due| due <= now) {
-            self.keepalive_due = self.keepalive.map(|interval| now + interval);
-        }
         if self.retry_at.is_some_and(|at| at <= now) {
-            self.updated_at = None;
-            self.connect_again(batch, now);
+            self.retry_at = None;
+            self.initiate(true, batch, now);
+        }
+    }
+
+    /// What a session without a handshake under way waits for.
+    fn session_deadline(&self) -> Option<Instant> {
+        let later = |this: Option<Instant>, that: Option<Instant>| {
+            that.filter(|that| this.is_some_and(|at| at > *that))
+        };
+        let unanswered =
+            later(self.data_sent, self.stats.proven_at).map(|at| at + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT);
+        let answer = later(self.data_received, self.anything_sent).map(|at| at + KEEPALIVE_TIMEOUT);
+        let drain = self.updated_at.filter(|_| self.is_draining);
+        [unanswered, answer, self.keepalive_due, drain].into_iter().flatten().min()
+    }
+
+    /// The next keepalive counts from one that was really sent: boringtun's clock may be a moment behind ours.
+    fn renew_keepalive(&mut self, length: usize, now: Instant) {
+        if length == OVERHEAD && self.keepalive_due.is_some_and(|due| due <= now) {
+            self.keepalive_due = self.keepalive.map(|interval| now + interval);
         }
     }
 
     /// After boringtun gave up: begin anew later while somebody wants the gateway.
     fn give_up(&mut self, now: Instant) {
-        self.initiation_sent = None;
+        (self.initiation_sent, self.data_sent, self.data_received) = (None, None, None);
+        self.is_draining = false;
         self.stats.established_at = None;
         let is_wanted = self.keepalive.is_some() || self.stats.trying_since.is_some();
         if self.retry_at.is_none() && is_wanted {
@@ -261,12 +299,14 @@ impl Peer {
         }
     }
 
-    fn connect_again(&mut self, batch: &mut SendBatch, now: Instant) {
-        self.retry_at = None;
-        self.updated_at = Some(now);
-        let Some(out) = batch.spare() else { return };
-        let Some(length) = written(self.tunn.format_handshake_initiation(out, true)) else { return };
-        self.sent(batch, length, now);
+    fn initiate(&mut self, is_forced: bool, batch: &mut SendBatch, now: Instant) {
+        let Some(out) = batch.spare() else {
+            self.retry_at = Some(now + LEAST_WAIT);
+            return;
+        };
+        if let Some(length) = written(self.tunn.format_handshake_initiation(out, is_forced)) {
+            self.sent(batch, length, now);
+        }
     }
 
     /// A handshake message came: send the answer, then what waited for the session.
@@ -278,7 +318,7 @@ impl Peer {
         batch: &mut SendBatch,
         now: Instant,
     ) {
-        let is_cookie = answer.first() == Some(&3);
+        let is_cookie = answer.first() == Some(&COOKIE_MESSAGE);
         if !is_cookie {
             self.established(from, datagram, now);
         }
@@ -289,14 +329,29 @@ impl Peer {
             self.stats.sent += answer.len() as u64;
             self.anything_sent = Some(now);
         }
-        while let Some(out) = batch.spare() {
-            let Some(length) = written(self.tunn.decapsulate(None, &[], out)) else { break };
-            self.sent(batch, length, now);
+        if !is_cookie {
+            self.drain(batch, now);
         }
     }
 
+    /// Sends what waited for the session, as far as there is room.
+    fn drain(&mut self, batch: &mut SendBatch, now: Instant) {
+        while let Some(out) = batch.spare() {
+            let Some(length) = written(self.tunn.decapsulate(None, &[], out)) else {
+                self.is_draining = false;
+                return;
+            };
+            if length > OVERHEAD {
+                self.data_sent = Some(now);
+            }
+            self.sent(batch, length, now);
+        }
+        self.is_draining = true;
+    }
+
     fn established(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
-        if let Some(sent) = self.initiation_sent.take() {
+        let initiation_sent = self.initiation_sent.take();
+        if let (Some(sent), Some(&RESPONSE_MESSAGE)) = (initiation_sent, datagram.first()) {
             self.stats.round_trip = Some(now.saturating_duration_since(sent));
         }
         self.stats.established_at = Some(now);
@@ -315,7 +370,7 @@ impl Peer {
     fn sent(&mut self, batch: &mut SendBatch, length: usize, now: Instant) {
         let is_initiation = length == HANDSHAKE_LENGTH && batch.spare().is_some_and(|out| out[0] == 1);
         if is_initiation {
-            self.initiation_sent = Some(now);
+            (self.initiation_sent, self.initiated_at, self.retry_at) = (Some(now), Some(now), None);
             self.stats.trying_since.get_or_insert(now);
             self.jitter = self.jitter.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         }

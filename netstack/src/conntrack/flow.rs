@@ -20,6 +20,9 @@ const UDP_UNANSWERED: Duration = Duration::from_secs(120);
 /// Echo (RFC 5508, REQ-1: at least 60 s).
 const ECHO: Duration = Duration::from_secs(60);
 
+/// Half of the sequence space: what is less far ahead is later.
+const HALF: u32 = 1 << 31;
+
 /// Who sent a packet of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -61,10 +64,13 @@ pub struct Flow {
     pub is_answered: bool,
     /// TCP only.
     pub tcp: TcpState,
-    /// What the device expects next from the remote end: its last acknowledgement number.
+    /// What the device expects next from the remote end: its last acknowledgement number, or the end of what was
+    /// passed to it in order since, which it may acknowledge later.
     pub device_expects: u32,
-    /// What the remote end expects next from the device.
+    /// What the remote end expects next from the device: its last acknowledgement number.
     pub remote_expects: u32,
+    /// What the remote end expects once it has all that the device sent in order.
+    pub remote_edge: u32,
 }
 
 impl Flow {
@@ -89,6 +95,7 @@ impl Flow {
             tcp,
             device_expects: 0,
             remote_expects: 0,
+            remote_edge: 0,
         }
     }
 
@@ -106,15 +113,23 @@ impl Flow {
     fn note_tcp(&mut self, side: Side, tcp: &Tcp, payload: usize) {
         let counted = payload as u32 + u32::from(tcp.has(Tcp::SYN)) + u32::from(tcp.has(Tcp::FIN));
         let behind = tcp.sequence.wrapping_add(counted);
-        let (own, other) = match side {
-            Side::Device => (&mut self.device_expects, &mut self.remote_expects),
-            Side::Remote => (&mut self.remote_expects, &mut self.device_expects),
-        };
-        if tcp.has(Tcp::ACK) {
-            *own = tcp.acknowledgement;
-        }
-        if tcp.has(Tcp::SYN) {
-            *other = behind; // until its acknowledgement is seen
+        match side {
+            Side::Device => {
+                if tcp.has(Tcp::SYN) {
+                    self.remote_expects = behind; // until its acknowledgement is seen
+                }
+                advance(&mut self.remote_edge, tcp, behind);
+                if tcp.has(Tcp::ACK) {
+                    advance_to(&mut self.device_expects, tcp.acknowledgement);
+                }
+            }
+            Side::Remote => {
+                advance(&mut self.device_expects, tcp, behind);
+                if tcp.has(Tcp::ACK) {
+                    self.remote_expects = tcp.acknowledgement;
+                    advance_to(&mut self.remote_edge, tcp.acknowledgement);
+                }
+            }
         }
         self.tcp = match self.tcp {
             _ if tcp.has(Tcp::RST) => TcpState::Closed,
@@ -168,5 +183,22 @@ impl Flow {
             (crate::packet::UDP, _) => UDP_UNANSWERED,
             _ => ECHO,
         }
+    }
+}
+
+/// Moves the end of what was passed in order: a segment that begins at or before it and ends behind it.
+fn advance(edge: &mut u32, tcp: &Tcp, behind: u32) {
+    let begins_in_order = edge.wrapping_sub(tcp.sequence) < HALF;
+    if tcp.has(Tcp::SYN) {
+        *edge = behind;
+    } else if begins_in_order {
+        advance_to(edge, behind);
+    }
+}
+
+/// Moves forward only, in sequence space (RFC 9293, section 3.4).
+fn advance_to(edge: &mut u32, to: u32) {
+    if to.wrapping_sub(*edge) < HALF {
+        *edge = to;
     }
 }

@@ -9,6 +9,7 @@ use crate::conntrack::{Owner, Side, TunnelKey};
 use crate::counters::DropReason;
 use crate::nat::{self, Translation};
 use crate::packet::facts::{Facts, Transport};
+use crate::packet::udp;
 use crate::wireguard::{self, Opened};
 
 impl Datapath {
@@ -20,6 +21,9 @@ impl Datapath {
     }
 
     fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        if self.tun.spare().is_none() {
+            return self.drop(DropReason::BatchFull);
+        }
         let gateway = match wireguard::peer_index(datagram) {
             Some(index) => index,
             None => return self.handle_initiation(from, datagram, now),
@@ -63,8 +67,10 @@ impl Datapath {
         if !is_allowed {
             return self.drop(DropReason::ForeignAddress);
         }
-        if facts.transport == Transport::Error {
-            return self.quoted_error(gateway, &facts, now);
+        match facts.transport {
+            Transport::Error => return self.quoted_error(gateway, &facts, now),
+            Transport::Fragment => return self.fragment_in(gateway, &facts, now),
+            Transport::Tcp(_) | Transport::Udp { .. } | Transport::Echo { .. } | Transport::Other => {}
         }
         let Some(key) = TunnelKey::inbound(gateway, &facts) else {
             return self.drop(DropReason::Unsolicited);
@@ -99,8 +105,11 @@ impl Datapath {
     fn hand_up_answer(&mut self, query: u64, facts: &Facts) {
         let Transport::Udp { source, .. } = facts.transport else { return };
         let server = SocketAddr::new(facts.source, source);
-        let Some(packet) = self.tun.spare() else { return };
-        let payload = packet[facts.transport_at + 8..facts.length].to_vec();
+        let Some(packet) = self.tun.spare().map(|buffer| &buffer[..facts.length]) else { return };
+        let payload = match udp::payload(packet, facts) {
+            Some(payload) if udp::is_checksum_valid(packet, facts) => packet[payload].to_vec(),
+            _ => return self.drop(DropReason::Malformed),
+        };
         self.arrive(Arrival::Answer { query, server, payload });
     }
 

@@ -4,14 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
 
-use super::refusals::NO_GRANT;
-use super::{DEVICE_LINK, Datapath, Mapping, Refusal, resolver_link};
-use crate::conntrack::{DeviceKey, Flow, Side, TunnelKey};
-use crate::counters::{DropReason, RefusalReason};
-use crate::nat::{self, Translation};
-use crate::packet::facts::{Facts, Tcp, Transport};
+use super::{DEVICE_LINK, Datapath, resolver_link};
+use crate::counters::DropReason;
+use crate::nat;
+use crate::packet::facts::{Facts, Transport};
 use crate::packet::virtio::{HEADER_LEN, Offload, Segmentation};
-use crate::packet::{refusal, segment};
+use crate::packet::{refusal, segment, udp};
 
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +39,10 @@ impl Datapath {
             return Handled::Done;
         };
         let packet = &mut packet[..facts.length];
+        let Some(offload) = settled(packet, &facts, offload) else {
+            self.drop(DropReason::Malformed);
+            return Handled::Done;
+        };
         if self.is_resolver(facts.destination) {
             return self.serve_resolver(packet, &facts, &offload, now);
         }
@@ -59,10 +61,11 @@ impl Datapath {
             Transport::Udp { source, destination: resolver_link::DNS_PORT }
                 if offload.segmentation == Segmentation::None =>
             {
+                let Some(payload) = udp::payload(packet, facts) else { return Handled::Done };
                 return Handled::Query {
                     source: SocketAddr::new(facts.source, source),
                     local: SocketAddr::new(facts.destination, resolver_link::DNS_PORT),
-                    payload: HEADER_LEN + facts.transport_at + 8..HEADER_LEN + facts.length,
+                    payload: HEADER_LEN + payload.start..HEADER_LEN + payload.end,
                 };
             }
             Transport::Tcp(_) => {
@@ -75,45 +78,36 @@ impl Datapath {
                 }
             }
             Transport::Udp { .. } => self.answer_refused(packet, facts),
-            Transport::Echo { .. } | Transport::Error | Transport::Fragment | Transport::Other => {
-                self.drop(DropReason::NotOurs)
-            }
+            Transport::Fragment => self.drop(DropReason::Fragment),
+            Transport::Echo { .. } | Transport::Error | Transport::Other => self.drop(DropReason::NotOurs),
         }
         Handled::Done
     }
 
     fn carry_out(&mut self, packet: &mut [u8], facts: &Facts, offload: &Offload, now: Instant) {
-        let Some(key) = DeviceKey::outbound(facts) else {
-            return self.drop_untracked(facts);
-        };
-        let index = match self.conntrack.find_by_device(&key) {
-            Some(index) => index,
-            None => match self.begin(key, facts, now) {
-                Ok(index) => index,
-                Err(Verdict::Drop(reason)) => return self.drop(reason),
-                Err(Verdict::Refuse(grant, reason)) => {
-                    return self.refuse(packet, facts, &key, grant, reason, now);
-                }
-            },
-        };
-        let Some(flow) = self.conntrack.get_mut(index) else { return };
-        flow.note(Side::Device, &facts.transport, payload_length(facts), now);
-        let (tunnel, local) = (flow.tunnel, flow.local);
-        let to = Translation {
-            source: local,
-            destination: tunnel.remote,
-            source_port: Some(tunnel.local_port),
-            destination_port: None,
-        };
+        match facts.transport {
+            Transport::Tcp(_) | Transport::Udp { .. } | Transport::Echo { .. } => {}
+            Transport::Fragment => return self.fragment_out(packet, facts, now),
+            Transport::Error => return self.drop(DropReason::NotOurs),
+            Transport::Other => return self.drop(DropReason::UnsupportedProtocol),
+        }
+        let Some(way) = self.way(packet, facts, now) else { return };
         let is_unfinished = offload.checksum_start.is_some();
-        if !nat::translate(packet, facts, &to, is_unfinished) {
+        if !nat::translate(packet, facts, &way.to, is_unfinished) {
             return self.drop(DropReason::NoRoute);
         }
-        let translated = Facts { source: to.source, destination: to.destination, ..*facts };
-        self.seal(packet, &translated, offload, tunnel.gateway, now);
+        let translated = Facts { source: way.to.source, destination: way.to.destination, ..*facts };
+        self.seal(packet, &translated, offload, way.gateway, now);
     }
 
-    fn seal(&mut self, packet: &mut [u8], facts: &Facts, offload: &Offload, gateway: u32, now: Instant) {
+    pub(super) fn seal(
+        &mut self,
+        packet: &mut [u8],
+        facts: &Facts,
+        offload: &Offload,
+        gateway: u32,
+        now: Instant,
+    ) {
         let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else {
             return self.drop(DropReason::NoRoute);
         };
@@ -129,79 +123,12 @@ impl Datapath {
         }
     }
 
-    /// Decides on the first packet of a flow.
-    fn begin(&mut self, key: DeviceKey, facts: &Facts, now: Instant) -> Result<u32, Verdict> {
-        if matches!(facts.transport, Transport::Echo { is_request: false, .. }) {
-            return Err(Verdict::Drop(DropReason::NotOurs));
-        }
-        let mapping = self.destination(key.destination)?;
-        let Mapping { gateway, real, grant } = mapping;
-        if self.policy.is_blocked {
-            return Err(Verdict::Refuse(grant, RefusalReason::Blocked));
-        }
-        let application = self.policy.application(grant, key.protocol, key.destination_port);
-        let application = application.ok_or(Verdict::Refuse(grant, RefusalReason::PortNotAllowed))?;
-        let peer = self.policy.gateways.get(gateway as usize).filter(|peer| peer.allows(real));
-        let local =
-            peer.and_then(|peer| peer.local_address(real)).ok_or(Verdict::Drop(DropReason::NoRoute))?;
-        if let Transport::Tcp(tcp) = facts.transport
-            && !tcp.has(Tcp::SYN)
-        {
-            return Err(Verdict::Refuse(grant, RefusalReason::UnknownConnection));
-        }
-        let tunnel = TunnelKey {
-            gateway,
-            protocol: key.protocol,
-            local_port: key.source_port,
-            remote: real,
-            remote_port: key.destination_port,
-        };
-        let flow = Flow::new(key, tunnel, local, grant, application, now);
-        self.conntrack.insert(flow, now).ok_or(Verdict::Refuse(grant, RefusalReason::TableFull))
-    }
-
-    /// What stands behind an address of the device's packets.
-    fn destination(&self, address: IpAddr) -> Result<Mapping, Verdict> {
-        if let Some(mapping) = self.mappings.get(&address) {
-            return Ok(*mapping);
-        }
-        if self.config.pool.iter().any(|prefix| prefix.contains(address)) {
-            return Err(Verdict::Refuse(NO_GRANT, RefusalReason::NoApplication));
-        }
-        let network = self.policy.network(address).ok_or(Verdict::Drop(DropReason::NotOurs))?;
-        Ok(Mapping { gateway: network.gateway, real: address, grant: network.grant })
-    }
-
-    fn refuse(
-        &mut self,
-        packet: &[u8],
-        facts: &Facts,
-        key: &DeviceKey,
-        grant: u32,
-        reason: RefusalReason,
-        now: Instant,
-    ) {
-        let (protocol, destination, port) = (key.protocol, key.destination, key.destination_port);
-        self.refusals.note(Refusal { grant, reason, protocol, destination, port, at: now, count: 0 });
-        self.answer_refused(packet, facts);
-    }
-
     /// Answers with a packet that explains itself.
-    pub(super) fn answer_refused(&mut self, packet: &[u8], facts: &Facts) {
+    fn answer_refused(&mut self, packet: &[u8], facts: &Facts) {
         let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
         if let Some(length) = refusal::write(out, packet, facts) {
             self.tun.push(length);
         }
-    }
-
-    fn drop_untracked(&mut self, facts: &Facts) {
-        self.drop(match facts.transport {
-            Transport::Fragment => DropReason::Fragment,
-            Transport::Error => DropReason::NotOurs,
-            Transport::Tcp(_) | Transport::Udp { .. } | Transport::Echo { .. } | Transport::Other => {
-                DropReason::UnsupportedProtocol
-            }
-        });
     }
 
     pub(super) fn is_resolver(&self, address: IpAddr) -> bool {
@@ -213,10 +140,15 @@ impl Datapath {
     }
 }
 
-/// Why a flow does not begin.
-enum Verdict {
-    Drop(DropReason),
-    Refuse(u32, RefusalReason),
+/// Offload facts that agree with the packet: the checksum that is left open is the transport's own. That of a packet
+/// within the payload is finished here. `None`: they contradict the packet; what they would have us write might change
+/// what was allowed.
+fn settled(packet: &mut [u8], facts: &Facts, offload: Offload) -> Option<Offload> {
+    if offload.checksum_start.is_none() || offload.is_of_transport(facts) {
+        return Some(offload);
+    }
+    let is_finished = offload.is_of_payload(facts) && segment::finish_checksum(packet, &offload);
+    is_finished.then_some(Offload::NONE)
 }
 
 /// Bytes behind the transport header, of a whole super-packet.

@@ -12,14 +12,22 @@ use crate::packet::facts::Facts;
 
 /// Bytes of an ICMP error before the packet that it quotes.
 const ERROR_HEADER: usize = 8;
+/// The largest IPv4 header with a TCP header behind it, in bytes.
+const LARGEST_HEADERS: usize = 60 + 20;
 
 impl Datapath {
     /// The error that stands in the spare frame.
     pub(super) fn quoted_error(&mut self, gateway: u32, facts: &Facts, now: Instant) {
         let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..facts.length]) else { return };
+        if !is_sound(packet, facts) {
+            return self.drop(DropReason::Malformed);
+        }
         let Some(quoted) = Facts::parse_quoted(&packet[facts.transport_at + ERROR_HEADER..]) else {
             return self.drop(DropReason::Malformed);
         };
+        if quoted.source != facts.destination {
+            return self.drop(DropReason::ForeignAddress);
+        }
         let owner = TunnelKey::quoted(gateway, &quoted).and_then(|key| self.conntrack.find_by_tunnel(&key));
         match owner {
             Some(Owner::Flow(index)) => self.translate_error(index, facts, &quoted, now),
@@ -51,15 +59,28 @@ impl Datapath {
         if !nat::translate(packet, facts, &outer, false) {
             return;
         }
+        let outside = Facts { source, destination, ..*facts };
         let transport = &mut packet[facts.transport_at..];
         transport[2..4].fill(0);
-        let pseudo = match facts.is_ipv6() {
-            true => checksum::pseudo_header(outer.source, outer.destination, facts.protocol, transport.len()),
-            false => 0,
-        };
+        let pseudo = pseudo_header(&outside);
         let sum = !checksum::fold(checksum::sum(transport) + pseudo);
         transport[2..4].copy_from_slice(&sum.to_ne_bytes());
         self.tun.push(facts.length);
+    }
+}
+
+/// Whether the error's own checksum is right: it is written anew, which must not make a broken one whole.
+fn is_sound(packet: &[u8], facts: &Facts) -> bool {
+    checksum::is_valid(&packet[facts.transport_at..], pseudo_header(facts))
+}
+
+/// ICMP has none.
+fn pseudo_header(facts: &Facts) -> u64 {
+    match facts.is_ipv6() {
+        true => {
+            checksum::pseudo_header(facts.source, facts.destination, facts.protocol, facts.transport_length())
+        }
+        false => 0,
     }
 }
 
@@ -70,7 +91,7 @@ fn translate_quoted(quoted_packet: &mut [u8], quoted: &Facts, to: &Translation) 
         nat::translate(quoted_packet, quoted, to, false);
         return;
     }
-    let mut whole = [0; 64];
+    let mut whole = [0; LARGEST_HEADERS];
     let length = quoted_packet.len().min(whole.len());
     whole[..length].copy_from_slice(&quoted_packet[..length]);
     nat::translate(&mut whole, quoted, to, false);

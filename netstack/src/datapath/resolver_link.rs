@@ -1,5 +1,6 @@
 //! The resolver's way to packets: answers to the device, queries into tunnels over UDP, and DNS over TCP on both sides.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -59,6 +60,15 @@ pub enum TcpEvent {
     Ended(FlowId),
 }
 
+/// The resolver's connections into tunnels.
+#[derive(Debug, Default)]
+pub(super) struct OwnTcp {
+    /// Their ports, and whether they are open; at most as many as the stack has flows.
+    ports: BTreeMap<FlowId, (TunnelKey, bool)>,
+    /// Ended by us: yet to be told.
+    ended: VecDeque<FlowId>,
+}
+
 impl Datapath {
     /// Sends the resolver's answer to a program of the device.
     pub fn send_to_device(&mut self, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
@@ -89,8 +99,26 @@ impl Datapath {
             remote_port: server.port(),
         };
         let Some(local) = self.local_address(gateway, server) else { return false };
+        if self.is_lost(gateway, now) {
+            return false;
+        }
         let Some(key) = self.conntrack.reserve(key, Owner::Query(query), now) else { return false };
         let source = SocketAddr::new(local, key.local_port);
+        let is_sent = self.seal_query(gateway, source, server, payload, now);
+        if !is_sent {
+            self.conntrack.release(&key);
+        }
+        is_sent
+    }
+
+    fn seal_query(
+        &mut self,
+        gateway: u32,
+        source: SocketAddr,
+        server: SocketAddr,
+        payload: &[u8],
+        now: Instant,
+    ) -> bool {
         let Some(length) = udp::write(&mut self.scratch, source, server, payload) else { return false };
         let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else { return false };
         peer.seal(&self.scratch[..length], &mut self.send, now)
@@ -114,10 +142,13 @@ impl Datapath {
             remote_port: server.port(),
         };
         let local = self.local_address(gateway, server)?;
+        if self.is_lost(gateway, now) {
+            return None;
+        }
         let key = self.conntrack.reserve(key, Owner::Local, now)?;
         match self.tcp.connect(gateway, SocketAddr::new(local, key.local_port), server, now) {
             Ok(flow) => {
-                self.local_ports.insert(flow, key);
+                self.own_tcp.ports.insert(flow, (key, false));
                 self.flush_tcp(now);
                 Some(flow)
             }
@@ -130,9 +161,17 @@ impl Datapath {
 
     /// What happened on the resolver's TCP connections.
     pub fn poll_tcp_event(&mut self) -> Option<TcpEvent> {
+        if let Some(flow) = self.own_tcp.ended.pop_front() {
+            return Some(TcpEvent::Ended(flow));
+        }
         Some(match self.tcp.poll_event()? {
             Event::Accepted { flow, local, remote, .. } => TcpEvent::Accepted { flow, local, remote },
-            Event::Connected(flow) => TcpEvent::Connected(flow),
+            Event::Connected(flow) => {
+                if let Some((_, is_open)) = self.own_tcp.ports.get_mut(&flow) {
+                    *is_open = true;
+                }
+                TcpEvent::Connected(flow)
+            }
             Event::Readable(flow) => TcpEvent::Readable(flow),
             Event::Writable(flow) => TcpEvent::Writable(flow),
             Event::Finished(flow) => TcpEvent::Finished(flow),
@@ -155,8 +194,11 @@ impl Datapath {
         taken
     }
 
-    /// Says that we will write no more.
+    /// Says that we will write no more. A connection that is not open yet ends at once, and no event follows.
     pub fn close_tcp(&mut self, flow: FlowId, now: Instant) {
+        if self.own_tcp.ports.get(&flow).is_some_and(|(_, is_open)| !is_open) {
+            return self.abort_tcp(flow, now);
+        }
         self.tcp.close(flow);
         self.flush_tcp(now);
     }
@@ -175,9 +217,29 @@ impl Datapath {
                 let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
                 out[..packet.len()].copy_from_slice(&packet);
                 self.tun.push(packet.len());
-            } else if let Some(peer) = self.peers.get_mut(link as usize).and_then(Option::as_mut) {
-                peer.seal(&packet, &mut self.send, now);
+            } else if !self.seal_tcp(link, &packet, now) {
+                self.drop(DropReason::BatchFull);
             }
+        }
+    }
+
+    /// False: no room. What goes to a gateway that is no more is lost without a word.
+    fn seal_tcp(&mut self, gateway: u32, packet: &[u8], now: Instant) -> bool {
+        let peer = self.peers.get_mut(gateway as usize).and_then(Option::as_mut);
+        peer.is_none_or(|peer| peer.seal(packet, &mut self.send, now))
+    }
+
+    /// Resets the resolver's connections that the policy does not allow any more.
+    pub(super) fn end_own_tcp(&mut self, now: Instant) {
+        let is_ended = |key: &TunnelKey| {
+            let server = SocketAddr::new(key.remote, key.remote_port);
+            self.policy.is_blocked || self.local_address(key.gateway, server).is_none()
+        };
+        let ports = self.own_tcp.ports.iter();
+        let ended: Vec<FlowId> = ports.filter(|(_, (key, _))| is_ended(key)).map(|(flow, _)| *flow).collect();
+        for flow in ended {
+            self.abort_tcp(flow, now);
+            self.own_tcp.ended.push_back(flow);
         }
     }
 
@@ -189,7 +251,7 @@ impl Datapath {
     }
 
     fn release_tcp(&mut self, flow: FlowId) {
-        if let Some(key) = self.local_ports.remove(&flow) {
+        if let Some((key, _)) = self.own_tcp.ports.remove(&flow) {
             self.conntrack.release(&key);
         }
     }

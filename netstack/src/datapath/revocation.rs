@@ -1,32 +1,48 @@
 //! A new policy: flows that lost their right are reset first, exactly, on both sides.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{Datapath, Refusal};
 use crate::conntrack::Flow;
-use crate::counters::{DropReason, RefusalReason};
+use crate::counters::RefusalReason;
 use crate::packet::refusal::{self, Reset};
 use crate::policy::Policy;
 
+/// Resets that had no room in a batch: at most two a flow that was tracked.
+#[derive(Debug, Default)]
+pub(super) struct PendingResets {
+    to_device: VecDeque<Reset>,
+    to_remote: VecDeque<(u32, Reset)>,
+    since: Option<Instant>,
+}
+
 impl Datapath {
     /// Enforces `policy` from now on. Flows that it no longer allows are reset (TCP) or forgotten before this returns;
-    /// the resets stand in the batches. Returns how many flows ended.
+    /// the resets stand in the batches, and those beyond their room follow as the batches are drained. Connections of
+    /// the resolver into tunnels end likewise. Returns how many flows of the device ended.
     pub fn set_policy(&mut self, policy: Policy, now: Instant) -> usize {
-        let ended: Vec<u32> = self
-            .conntrack
-            .iter()
-            .filter(|(_, flow)| !is_allowed(&policy, flow))
-            .map(|(index, _)| index)
-            .collect();
-        for index in &ended {
-            if let Some(flow) = self.conntrack.remove(*index) {
-                self.end(&flow, now);
+        let mut ended = Vec::new();
+        for (index, flow) in self.conntrack.iter_mut() {
+            match allowed_by(&policy, flow) {
+                Some(application) => flow.application = application,
+                None => ended.push(index),
             }
         }
         if policy.grants != self.policy.grants {
             self.refusals.clear(); // they speak of grants that have changed
         }
+        self.resets.since = Some(now);
+        for index in &ended {
+            if let Some(flow) = self.conntrack.remove(*index) {
+                self.end(&flow, now);
+            }
+        }
+        self.fragments.clear();
         self.policy = policy;
+        self.end_own_tcp(now);
+        self.reset_device();
+        self.reset_remote();
         ended.len()
     }
 
@@ -41,26 +57,43 @@ impl Datapath {
             count: 0,
         });
         let Some((to_device, to_remote)) = flow.resets() else { return };
-        self.reset_device(&to_device);
-        let Some(length) = refusal::write_reset(&mut self.scratch, &to_remote) else { return };
-        if let Some(peer) = self.peers.get_mut(flow.tunnel.gateway as usize).and_then(Option::as_mut) {
-            peer.seal(&self.scratch[..length], &mut self.send, now);
+        self.resets.to_device.push_back(to_device);
+        self.resets.to_remote.push_back((flow.tunnel.gateway, to_remote));
+        if flow.remote_edge != to_remote.sequence {
+            let ahead = Reset { sequence: flow.remote_edge, ..to_remote };
+            self.resets.to_remote.push_back((flow.tunnel.gateway, ahead));
         }
     }
 
-    fn reset_device(&mut self, reset: &Reset) {
-        let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
-        if let Some(length) = refusal::write_reset(out, reset) {
-            self.tun.push(length);
+    /// Writes the resets toward the device that wait, as far as there is room.
+    pub(super) fn reset_device(&mut self) {
+        while !self.resets.to_device.is_empty() {
+            let Some(out) = self.tun.spare() else { return };
+            let Some(reset) = self.resets.to_device.pop_front() else { return };
+            if let Some(length) = refusal::write_reset(out, &reset) {
+                self.tun.push(length);
+            }
+        }
+    }
+
+    /// Seals the resets toward internal hosts that wait, as far as there is room.
+    pub(super) fn reset_remote(&mut self) {
+        let Some(since) = self.resets.since else { return };
+        while self.send.spare().is_some() {
+            let Some((gateway, reset)) = self.resets.to_remote.pop_front() else { return };
+            let Some(length) = refusal::write_reset(&mut self.scratch, &reset) else { continue };
+            if let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) {
+                peer.seal(&self.scratch[..length], &mut self.send, since);
+            }
         }
     }
 }
 
-fn is_allowed(policy: &Policy, flow: &Flow) -> bool {
-    let gateway = policy.gateways.get(flow.tunnel.gateway as usize);
-    let is_carried = gateway.is_some_and(|gateway| {
-        gateway.allows(flow.tunnel.remote) && gateway.local_address(flow.tunnel.remote) == Some(flow.local)
-    });
+/// The application under which the flow may go on.
+fn allowed_by(policy: &Policy, flow: &Flow) -> Option<u32> {
+    let gateway = policy.gateways.get(flow.tunnel.gateway as usize)?;
+    let is_carried =
+        gateway.allows(flow.tunnel.remote) && gateway.local_address(flow.tunnel.remote) == Some(flow.local);
     let application = policy.application(flow.grant, flow.device.protocol, flow.device.destination_port);
-    !policy.is_blocked && is_carried && application.is_some()
+    application.filter(|_| is_carried && !policy.is_blocked)
 }

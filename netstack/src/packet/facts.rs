@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{IpNumber, IpSlice};
+use etherparse::{IpSlice, Ipv6ExtensionSlice};
 
 use super::{ICMP, ICMPV6, TCP, UDP};
 
@@ -86,16 +86,20 @@ impl Tcp {
 }
 
 impl Facts {
-    /// Reads a whole packet; `None` when it is malformed.
+    /// Reads a whole packet; `None` when it is malformed, or asks to be routed past its destination (source routing
+    /// would lead around what the destination is granted; RFC 7126 section 4.3, RFC 5095).
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let slice = IpSlice::from_slice(bytes).ok()?;
         let payload = slice.payload();
         let transport_at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
         let (source, destination) = addresses(bytes)?;
+        if is_source_routed(&slice) {
+            return None;
+        }
         let transport = if payload.fragmented {
             Transport::Fragment
         } else {
-            transport(payload.ip_number, payload.payload)?
+            transport(payload.ip_number.0, payload.payload, true)?
         };
         let length = transport_at + payload.payload.len();
         Some(Self { source, destination, protocol: payload.ip_number.0, transport_at, length, transport })
@@ -181,12 +185,46 @@ fn addresses(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
     }
 }
 
-/// The transport header's facts; `None` when it is cut short.
-fn transport(protocol: IpNumber, payload: &[u8]) -> Option<Transport> {
+/// Whether the packet names further hops that it is to go by.
+fn is_source_routed(slice: &IpSlice<'_>) -> bool {
+    match slice {
+        IpSlice::Ipv4(v4) => has_source_route(v4.header().options()),
+        IpSlice::Ipv6(v6) if v6.extensions().is_empty() => false,
+        IpSlice::Ipv6(v6) => v6
+            .extensions()
+            .clone()
+            .into_iter()
+            .any(|extension| matches!(extension, Ipv6ExtensionSlice::Routing(_))),
+    }
+}
+
+/// Walks IPv4 options (RFC 791, section 3.1).
+fn has_source_route(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const LOOSE: u8 = 131;
+    const STRICT: u8 = 137;
+    loop {
+        options = match *options {
+            [] | [END, ..] => return false,
+            [LOOSE | STRICT, ..] => return true,
+            [NOTHING, ref rest @ ..] => rest,
+            [_, length, ..] if length >= 2 => options.get(usize::from(length)..).unwrap_or_default(),
+            [_, ..] => return true, // what cannot be read cannot be trusted
+        };
+    }
+}
+
+/// The transport header's facts; `None` when it is cut short. `is_whole`: all of its payload must be there.
+pub(super) fn transport(protocol: u8, payload: &[u8], is_whole: bool) -> Option<Transport> {
     let word = |at: usize| u16::from_be_bytes([payload[at], payload[at + 1]]);
-    match protocol.0 {
+    match protocol {
         TCP => tcp(payload).map(Transport::Tcp),
-        UDP if payload.len() >= 8 => Some(Transport::Udp { source: word(0), destination: word(2) }),
+        UDP if payload.len() >= 8 => {
+            let length = usize::from(word(4));
+            let is_sound = length >= 8 && (length <= payload.len() || !is_whole);
+            is_sound.then(|| Transport::Udp { source: word(0), destination: word(2) })
+        }
         ICMP if payload.len() >= 8 => Some(match payload[0] {
             0 | 8 => Transport::Echo { id: word(4), is_request: payload[0] == 8 },
             3 | 11 | 12 => Transport::Error,
@@ -235,6 +273,35 @@ mod tests {
         let Transport::Tcp(tcp) = facts.transport else { panic!("not TCP") };
         assert_eq!((tcp.source, tcp.destination, tcp.sequence, tcp.acknowledgement), (1234, 80, 77, 99));
         assert_eq!((facts.transport_at, facts.length, facts.protocol), (20, packet.len(), TCP));
+    }
+
+    #[test]
+    fn a_udp_length_beyond_the_packet_is_malformed() {
+        let mut packet = crate::packets_for_tests::udp("10.0.0.1:5", "10.0.0.2:6", b"abcd");
+        for (length, is_sound) in [(12u16, true), (11, true), (13, false), (7, false)] {
+            packet[24..26].copy_from_slice(&length.to_be_bytes());
+            assert_eq!(Facts::parse(&packet).is_some(), is_sound, "length {length}");
+        }
+    }
+
+    #[test]
+    fn source_routing_is_refused_and_other_options_are_not() {
+        for (option, is_sound) in
+            [([1, 1, 1, 0], true), ([148, 4, 0, 0], true), ([131, 3, 4, 0], false), ([1, 137, 3, 4], false)]
+        {
+            let mut packet = Vec::new();
+            etherparse::PacketBuilder::ip(etherparse::IpHeaders::Ipv4(
+                etherparse::Ipv4Header {
+                    options: option.into(),
+                    ..etherparse::Ipv4Header::new(0, 9, etherparse::IpNumber::UDP, [1; 4], [2; 4]).unwrap()
+                },
+                etherparse::Ipv4Extensions::default(),
+            ))
+            .udp(5, 6)
+            .write(&mut packet, b"abcd")
+            .unwrap();
+            assert_eq!(Facts::parse(&packet).map(|facts| facts.transport_at), is_sound.then_some(24));
+        }
     }
 
     #[test]

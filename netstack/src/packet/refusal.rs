@@ -13,6 +13,10 @@ const QUOTED: usize = 528;
 const PROHIBITED_V4: [u8; 2] = [3, 13];
 /// ICMPv6 destination unreachable, administratively prohibited (RFC 4443, section 3.1).
 const PROHIBITED_V6: [u8; 2] = [1, 1];
+/// ICMP destination unreachable, host unreachable (RFC 792).
+const HOST_UNREACHABLE_V4: [u8; 2] = [3, 1];
+/// ICMPv6 destination unreachable, address unreachable (RFC 4443, section 3.1).
+const ADDRESS_UNREACHABLE_V6: [u8; 2] = [1, 3];
 
 /// Largest packet that this file writes, in bytes.
 pub const LARGEST: usize = 40 + 8 + QUOTED;
@@ -38,9 +42,21 @@ pub fn write(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
         Transport::Tcp(tcp) => write_reset(out, &answering(facts, &tcp)?),
         Transport::Error => None,
         Transport::Udp { .. } | Transport::Echo { .. } | Transport::Fragment | Transport::Other => {
-            write_prohibited(out, &packet[..facts.length], facts)
+            write_error(out, [PROHIBITED_V4, PROHIBITED_V6], &packet[..facts.length], facts)
         }
     }
+}
+
+/// Writes the answer that says that the host behind the destination cannot be reached now: ICMP for TCP too, which
+/// ends an attempt to connect at once (RFC 5461, section 4.1). Otherwise as [`write`].
+pub fn write_unreachable(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
+    let is_answered = match facts.transport {
+        Transport::Tcp(tcp) => !tcp.has(Tcp::RST),
+        Transport::Error => false,
+        Transport::Udp { .. } | Transport::Echo { .. } | Transport::Fragment | Transport::Other => true,
+    };
+    let codes = [HOST_UNREACHABLE_V4, ADDRESS_UNREACHABLE_V6];
+    is_answered.then(|| write_error(out, codes, &packet[..facts.length], facts))?
 }
 
 /// The reset that answers a segment (RFC 9293, section 3.10.7.1); none for a reset.
@@ -83,14 +99,15 @@ pub fn write_reset(out: &mut [u8], reset: &Reset) -> Option<usize> {
     Some(transport_at + 20)
 }
 
-fn write_prohibited(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
+/// An ICMP error with type and code for IPv4 and for IPv6.
+fn write_error(out: &mut [u8], codes: [[u8; 2]; 2], packet: &[u8], facts: &Facts) -> Option<usize> {
     let quoted = &packet[..packet.len().min(QUOTED)];
     let length = 8 + quoted.len();
     let protocol = if facts.is_ipv6() { super::ICMPV6 } else { super::ICMP };
     let transport_at = write_network_header(out, facts.destination, facts.source, protocol, length)?;
     let icmp = &mut out[transport_at..transport_at + length];
     icmp[..8].fill(0);
-    icmp[..2].copy_from_slice(if facts.is_ipv6() { &PROHIBITED_V6 } else { &PROHIBITED_V4 });
+    icmp[..2].copy_from_slice(&codes[usize::from(facts.is_ipv6())]);
     icmp[8..].copy_from_slice(quoted);
     let pseudo = match facts.is_ipv6() {
         true => checksum::pseudo_header(facts.destination, facts.source, protocol, length),

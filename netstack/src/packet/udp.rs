@@ -1,8 +1,10 @@
 //! UDP packets of our own: answers of the resolver and its queries into tunnels.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use super::checksum;
+use super::facts::Facts;
 
 /// Hop limit of packets that we originate (RFC 1700's default, as Linux).
 const HOP_LIMIT: u8 = 64;
@@ -52,10 +54,29 @@ pub fn write(out: &mut [u8], source: SocketAddr, destination: SocketAddr, payloa
     Some(length)
 }
 
+/// Where the payload of a UDP packet stands: its own length counts, not that of the packet (RFC 9868, section 5).
+pub fn payload(packet: &[u8], facts: &Facts) -> Option<Range<usize>> {
+    let at = facts.transport_at;
+    let field = packet.get(at + 4..at + 6)?;
+    let end = at + usize::from(u16::from_be_bytes([field[0], field[1]]));
+    (end >= at + 8 && end <= facts.length).then_some(at + 8..end)
+}
+
+/// Whether the UDP checksum of a packet is right, or rightly absent (RFC 768, RFC 8200 section 8.1).
+pub fn is_checksum_valid(packet: &[u8], facts: &Facts) -> bool {
+    let Some(payload) = payload(packet, facts) else { return false };
+    let udp = &packet[facts.transport_at..payload.end];
+    if udp[6..8] == [0, 0] {
+        return !facts.is_ipv6();
+    }
+    let pseudo = checksum::pseudo_header(facts.source, facts.destination, super::UDP, udp.len());
+    checksum::is_valid(udp, pseudo)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::facts::{Facts, Transport};
+    use crate::packet::facts::Transport;
 
     #[test]
     fn writes_packets_that_etherparse_accepts() {
@@ -70,6 +91,19 @@ mod tests {
                 checksum::pseudo_header(facts.source, facts.destination, 17, facts.transport_length());
             assert!(checksum::is_valid(&out[facts.transport_at..length], pseudo));
         }
+    }
+
+    #[test]
+    fn what_stands_behind_the_udp_length_is_no_payload() {
+        let mut packet = crate::packets_for_tests::udp("10.0.0.1:53", "10.0.0.2:99", b"question");
+        packet.extend(b"surplus!");
+        let length = packet.len() as u16;
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        let facts = Facts::parse(&packet).unwrap();
+        assert_eq!(packet[payload(&packet, &facts).unwrap()], *b"question");
+        assert!(is_checksum_valid(&packet, &facts));
+        packet[30] ^= 1;
+        assert!(!is_checksum_valid(&packet, &facts));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The offload facts that stand before each packet on the TUN device (`struct virtio_net_hdr`, Linux `linux/virtio_net.h`).
 
+use super::facts::{Facts, Transport};
+
 /// Length of the header in bytes.
 pub const HEADER_LEN: usize = 10;
 
@@ -59,6 +61,29 @@ impl Offload {
             return None;
         }
         Some(Self { checksum_start: needs_checksum.then(|| word(6)), checksum_offset: word(8), segmentation })
+    }
+
+    /// Whether the unfinished checksum is that of the packet's own TCP or UDP header.
+    pub fn is_of_transport(&self, facts: &Facts) -> bool {
+        let field = match facts.transport {
+            Transport::Tcp(_) => 16,
+            Transport::Udp { .. } => 6,
+            Transport::Echo { .. } | Transport::Error | Transport::Fragment | Transport::Other => {
+                return false;
+            }
+        };
+        self.checksum_start.map(usize::from) == Some(facts.transport_at) && self.checksum_offset == field
+    }
+
+    /// Whether the unfinished checksum lies in the packet's payload, as that of a packet within a packet.
+    pub fn is_of_payload(&self, facts: &Facts) -> bool {
+        let header = match facts.transport {
+            Transport::Tcp(tcp) => tcp.header_length,
+            Transport::Udp { .. } | Transport::Echo { .. } => 8,
+            Transport::Error | Transport::Fragment | Transport::Other => return false,
+        };
+        self.segmentation == Segmentation::None
+            && self.checksum_start.is_some_and(|start| usize::from(start) >= facts.transport_at + header)
     }
 
     /// Writes the header to the start of `frame`. `header_length` is that of IP and transport headers together in bytes.

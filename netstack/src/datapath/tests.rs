@@ -1,0 +1,10 @@
+//! The packet machine against a simulated stock gateway.
+
+mod dns;
+mod flows;
+mod fragments;
+mod hostile;
+mod icmp;
+mod refusals;
+mod revocation;
+mod world;
