@@ -1,1 +1,108 @@
-//! t
+//! Rights that are taken away end what they had let begin.
+
+use super::world::*;
+use crate::counters::RefusalReason;
+use crate::packet::facts::Tcp;
+use crate::packets_for_tests::{at, sound, tcp, tcp_facts, udp};
+use crate::policy::{Grant, Policy};
+
+/// Nothing is granted any more.
+fn nothing() -> Policy {
+    Policy { grants: vec![Grant::default(), Grant::default()], ..policy() }
+}
+
+impl World {
+    /// A connection that has carried 50 bytes to the host and 10 back, all acknowledged.
+    fn open_connection(&mut self) {
+        let (device, name) = ("100.64.0.1:4000", "100.64.0.20:80");
+        let (host, local) = ("10.77.9.1:80", "10.77.0.3:4000");
+        self.carried(&tcp(device, name, Tcp::SYN, (100, 0), &[]));
+        self.delivered(&tcp(host, local, Tcp::SYN | Tcp::ACK, (900, 101), &[]));
+        self.carried(&tcp(device, name, Tcp::ACK, (101, 901), &[1; 50]));
+        self.delivered(&tcp(host, local, Tcp::ACK, (901, 151), &[2; 10]));
+        self.carried(&tcp(device, name, Tcp::ACK, (151, 911), &[]));
+    }
+}
+
+#[test]
+fn revoked_application_resets_open_flows() {
+    let mut world = World::new();
+    world.open_connection();
+    assert_eq!(world.datapath.set_policy(nothing(), world.now), 1);
+    let to_device = sound(&world.frame());
+    assert_eq!(ends(&to_device), (at("100.64.0.20:80"), at("100.64.0.1:4000")));
+    let reset = tcp_facts(&to_device);
+    assert_eq!((reset.flags & Tcp::RST, reset.sequence), (Tcp::RST, 911));
+    let at_gateway = world.pump();
+    assert_eq!(at_gateway.len(), 1);
+    let to_host = sound(&at_gateway[0]);
+    assert_eq!(ends(&to_host), (at("10.77.0.3:4000"), at("10.77.9.1:80")));
+    let reset = tcp_facts(&to_host);
+    assert_eq!((reset.flags & Tcp::RST, reset.sequence), (Tcp::RST, 151));
+    assert_eq!(world.datapath.refusals().next().unwrap().reason, RefusalReason::Revoked);
+    assert!(world.delivered(&tcp("10.77.9.1:80", "10.77.0.3:4000", Tcp::ACK, (911, 151), b"x")).is_empty());
+}
+
+#[test]
+fn resets_are_exact_while_data_is_under_way() {
+    let mut world = World::new();
+    world.open_connection();
+    world.delivered(&tcp("10.77.9.1:80", "10.77.0.3:4000", Tcp::ACK, (911, 151), &[3; 100]));
+    world.carried(&tcp("100.64.0.1:4000", "100.64.0.20:80", Tcp::ACK, (151, 911), &[4; 30]));
+    world.datapath.set_policy(nothing(), world.now);
+    assert_eq!(tcp_facts(&sound(&world.frame())).sequence, 1_011, "the device has all of it");
+    let sequences: Vec<u32> = world.pump().iter().map(|packet| tcp_facts(&sound(packet)).sequence).collect();
+    assert_eq!(sequences, [151, 181], "the host has none or all of it");
+}
+
+#[test]
+fn a_connection_that_is_not_answered_yet_is_reset_so_that_connect_fails() {
+    let mut world = World::new();
+    world.carried(&tcp("100.64.0.1:4000", "100.64.0.20:80", Tcp::SYN, (100, 0), &[]));
+    world.datapath.set_policy(nothing(), world.now);
+    let reset = tcp_facts(&sound(&world.frame()));
+    assert!(reset.has(Tcp::RST | Tcp::ACK));
+    assert_eq!(reset.acknowledgement, 101);
+    assert_eq!(tcp_facts(&sound(&world.pump()[0])).sequence, 101);
+}
+
+#[test]
+fn a_policy_that_still_allows_keeps_flows_and_says_under_which_application() {
+    let mut world = World::new();
+    world.open_connection();
+    world.carried(&udp("100.64.0.1:4000", "100.64.0.20:5000", b"x"));
+    let mut renamed = policy();
+    renamed.grants[0].applications[0].id = 1;
+    assert_eq!(world.datapath.set_policy(renamed, world.now), 0);
+    assert!(world.frames().is_empty() && world.pump().is_empty());
+    assert_eq!(world.datapath.flows_by_application(2), [0, 2]);
+    assert_eq!(world.delivered(&udp("10.77.9.1:5000", "10.77.0.3:4000", b"x")).len(), 1);
+}
+
+#[test]
+fn revoked_datagrams_stop_in_both_directions() {
+    let mut world = World::new();
+    world.carried(&udp("100.64.0.1:4000", "100.64.0.20:5000", b"x"));
+    assert_eq!(world.datapath.set_policy(nothing(), world.now), 1);
+    assert!(world.delivered(&udp("10.77.9.1:5000", "10.77.0.3:4000", b"x")).is_empty());
+    world.device_sends(&udp("100.64.0.1:4000", "100.64.0.20:5000", b"x"));
+    assert!(world.pump().is_empty());
+    assert_eq!(world.frames().len(), 1, "prohibited");
+}
+
+#[test]
+fn more_flows_than_a_batch_has_room_for_are_all_reset() {
+    let mut world = World::new();
+    let flows = 6_000;
+    for n in 0..flows {
+        let device = format!("100.64.0.1:{}", 10_000 + n);
+        world.device_sends(&tcp(&device, "100.64.0.20:80", Tcp::SYN, (100, 0), &[]));
+        if n % 100 == 0 {
+            world.pump();
+        }
+    }
+    world.pump();
+    assert_eq!(world.datapath.set_policy(nothing(), world.now), flows);
+    assert_eq!(world.frames().len(), flows);
+    assert_eq!(world.pump().len(), flows);
+}

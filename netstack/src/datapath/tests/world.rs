@@ -118,6 +118,14 @@ impl World {
         drain(|| self.datapath.poll_transmit().map(owned)).len()
     }
 
+    /// The gateway goes silent; a handshake has been failing for long.
+    pub(super) fn make_lost(&mut self) {
+        let peer = self.datapath.peers[0].as_mut().unwrap();
+        peer.nudge(&mut self.datapath.send, self.now + std::time::Duration::from_secs(2));
+        assert_eq!(self.lose(), 1, "an initiation");
+        self.now += std::time::Duration::from_secs(13);
+    }
+
     /// The device sends a packet whose checksums are finished.
     pub(super) fn device_sends(&mut self, packet: &[u8]) -> Handled {
         self.device_sends_with(packet, &Offload::NONE)
