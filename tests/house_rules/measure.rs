@@ -13,14 +13,14 @@ pub(crate) struct Budget {
 }
 
 /// The files and functions over the budget, one line each.
-pub(crate) fn oversized(sources: &[Source], budget: &Budget) -> Vec<String> {
+pub(crate) fn oversized(sources: &[&Source], budget: &Budget) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources {
-        let lines = source.production_lines();
+        let lines = source.production_lines;
         if lines > budget.file_lines {
             found.push(format!("{}: {lines} lines", source.path));
         }
-        let long = source.functions().into_iter().filter(|function| function.lines > budget.function_lines);
+        let long = source.functions.iter().filter(|function| function.lines > budget.function_lines);
         found.extend(
             long.map(|function| format!("{}: fn {}: {} lines", source.path, function.name, function.lines)),
         );

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -20,7 +21,14 @@ pub(crate) struct Source {
     pub(crate) path: String,
     /// As it stands in the file.
     pub(crate) text: String,
-    file: syn::File,
+    /// Lines of the file but those of its test modules.
+    pub(crate) production_lines: usize,
+    /// The functions outside test modules.
+    pub(crate) functions: Vec<Function>,
+    /// The modules in files of their own that are compiled only for tests, as paths without `.rs`.
+    pub(crate) test_modules: Vec<String>,
+    /// Code outside tests without literals, comments and spaces between punctuation.
+    code: String,
 }
 
 /// A function outside test modules.
@@ -32,15 +40,30 @@ pub(crate) struct Function {
 }
 
 impl Source {
-    /// Reads and parses a file of the repository.
-    pub(crate) fn load(path: &str) -> Self {
-        Self::parse(path, read(path))
+    /// All Rust sources of the workspace, tests included; read and parsed once.
+    pub(crate) fn all() -> &'static [Self] {
+        static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
+        SOURCES.get_or_init(|| rust_files().iter().map(|path| Self::parse(path, read(path))).collect())
     }
 
     /// Takes a text as if it stood in the file at `path`.
     pub(crate) fn parse(path: &str, text: String) -> Self {
         let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("failed to parse `{path}`: {error}"));
-        Self { path: path.to_owned(), text, file }
+        let (tests, shipped): (Vec<_>, Vec<_>) = file.items.iter().partition(|item| is_test_item(item));
+        let mut finder = FunctionFinder::default();
+        let mut code = String::new();
+        for item in shipped {
+            finder.visit_item(item);
+            append_code(item.to_token_stream(), &mut code);
+        }
+        Self {
+            path: path.to_owned(),
+            production_lines: text.lines().count() - tests.iter().copied().map(span_lines).sum::<usize>(),
+            functions: finder.found,
+            test_modules: tests.iter().filter_map(|item| module_file(path, item)).collect(),
+            code,
+            text,
+        }
     }
 
     /// Whether the file belongs to one of these crates.
@@ -56,12 +79,12 @@ impl Source {
 
     /// Whether an identifier occurs in code outside tests.
     pub(crate) fn mentions(&self, identifier: &str) -> bool {
-        self.code().split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == identifier)
+        self.code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == identifier)
     }
 
     /// Whether a path or macro call, such as `Instant::now` or `todo!`, occurs in code outside tests.
     pub(crate) fn calls(&self, call: &str) -> bool {
-        let code = self.code();
+        let code = &self.code;
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         code.match_indices(call).any(|(at, _)| {
             let before = code[..at].chars().next_back().is_none_or(|c| !is_word(c));
@@ -73,28 +96,6 @@ impl Source {
     /// A line of a finding.
     pub(crate) fn names(&self, what: &str) -> String {
         format!("{}: `{what}`", self.path)
-    }
-
-    /// Lines of the file but those of its test modules.
-    pub(crate) fn production_lines(&self) -> usize {
-        let tests: usize = self.file.items.iter().filter(|item| is_test_item(item)).map(span_lines).sum();
-        self.text.lines().count() - tests
-    }
-
-    /// The functions outside test modules.
-    pub(crate) fn functions(&self) -> Vec<Function> {
-        let mut finder = FunctionFinder::default();
-        finder.visit_file(&self.file);
-        finder.found
-    }
-
-    /// Code outside tests without literals, comments and spaces between punctuation.
-    fn code(&self) -> String {
-        let mut text = String::new();
-        for item in self.file.items.iter().filter(|item| !is_test_item(item)) {
-            append_code(item.to_token_stream(), &mut text);
-        }
-        text
     }
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// The paths of all Rust files, sorted.
-pub(crate) fn rust_files() -> Vec<String> {
+fn rust_files() -> Vec<String> {
     let mut paths: Vec<String> = files().into_iter().filter(|path| path.ends_with(".rs")).collect();
     paths.sort();
     paths
@@ -175,6 +176,14 @@ impl<'ast> Visit<'ast> for FunctionFinder {
         self.add(&function.sig, &function.block);
         visit::visit_impl_item_fn(self, function);
     }
+}
+
+/// The file of a module without content, as a path without `.rs`, seen from the file at `path`.
+fn module_file(path: &str, item: &syn::Item) -> Option<String> {
+    let syn::Item::Mod(module) = item else { return None };
+    let stem = path.trim_end_matches(".rs");
+    let folder = stem.strip_suffix("/lib").or_else(|| stem.strip_suffix("/main")).unwrap_or(stem);
+    module.content.is_none().then(|| format!("{folder}/{}", module.ident))
 }
 
 #[expect(
