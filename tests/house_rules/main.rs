@@ -7,7 +7,7 @@
     reason = "a test fails by a panic and tells the person by printing"
 )]
 
-mod licences;
+mod deny;
 mod measure;
 mod source;
 
@@ -78,8 +78,8 @@ fn pure_crates_neither_open_sockets_nor_ask_for_time_or_randomness() {
 }
 
 #[test]
-fn dependencies_have_licences_that_deny_toml_allows() {
-    assert_none("licences", &licences::not_allowed());
+fn dependencies_have_licences_and_sources_that_deny_toml_allows() {
+    assert_none("deny.toml", &deny::denied());
 }
 
 #[test]

@@ -1,24 +1,44 @@
-//! Licences of the dependencies against `deny.toml`, for machines without cargo-deny.
+//! Licences, bans and sources of the dependencies against `deny.toml`, for machines without cargo-deny.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::source::{read, repository_root};
 
-/// Packages of the dependency graph whose licence `deny.toml` does not allow, one line each.
-pub(crate) fn not_allowed() -> Vec<String> {
-    let allowed = allowed_licences();
+/// Where packages may come from besides the workspace itself.
+const REGISTRY: &str = "registry+";
+
+/// Packages of the dependency graph that `deny.toml` does not let in, one line each with the reason.
+pub(crate) fn denied() -> Vec<String> {
+    let deny: toml::Table = read("deny.toml").parse().expect("deny.toml");
+    let allowed = texts(&deny["licenses"]["allow"]);
+    let banned: BTreeSet<String> = deny["bans"]["deny"]
+        .as_array()
+        .expect("bans.deny")
+        .iter()
+        .flat_map(|ban| texts(&ban["crate"]))
+        .collect();
     let metadata = cargo_metadata();
     let packages = metadata["packages"].as_array().expect("packages of cargo metadata");
-    assert!(packages.len() > 10, "cargo metadata lists the dependencies");
-    packages
-        .iter()
-        .filter_map(|package| {
-            let licence = package["license"].as_str().unwrap_or("none");
-            let line = format!("{} {}: {licence}", package["name"], package["version"]);
-            (!is_allowed(licence, &allowed)).then_some(line)
-        })
-        .collect()
+    assert!(packages.len() > 10 && !banned.is_empty(), "cargo metadata lists the dependencies");
+    let findings = packages.iter().flat_map(|package| {
+        let name = package["name"].as_str().unwrap_or_default();
+        let licence = package["license"].as_str().unwrap_or("none");
+        let source = package["source"].as_str().unwrap_or(REGISTRY);
+        [
+            (!is_allowed(licence, &allowed)).then(|| format!("{name}: licence `{licence}`")),
+            banned.contains(name).then(|| format!("{name}: banned")),
+            (!source.starts_with(REGISTRY)).then(|| format!("{name}: source `{source}`")),
+        ]
+    });
+    findings.flatten().collect()
+}
+
+/// The texts of an array, or the one text.
+fn texts(value: &toml::Value) -> BTreeSet<String> {
+    let one = value.as_str().into_iter();
+    let many = value.as_array().into_iter().flatten().filter_map(toml::Value::as_str);
+    one.chain(many).map(str::to_owned).collect()
 }
 
 /// Whether an SPDX expression can be met with the allowed licences.
@@ -84,12 +104,6 @@ impl Words<'_> {
         self.rest = &text[end..];
         text[..end].to_owned()
     }
-}
-
-fn allowed_licences() -> BTreeSet<String> {
-    let deny: toml::Table = read("deny.toml").parse().expect("deny.toml");
-    let allowed = deny["licenses"]["allow"].as_array().expect("licenses.allow");
-    allowed.iter().map(|licence| licence.as_str().expect("a licence").to_owned()).collect()
 }
 
 fn cargo_metadata() -> serde_json::Value {
