@@ -129,7 +129,7 @@ pub(crate) fn fragments(packet: &[u8], mtu: usize, id: u32) -> Vec<Vec<u8>> {
             let length = fragment.len() as u16;
             fragment[2..4].copy_from_slice(&length.to_be_bytes());
             fragment[4..6].copy_from_slice(&(id as u16).to_be_bytes());
-            fragment[6..8].copy_from_slice(&(offset / 8 | more << 13).to_be_bytes());
+            fragment[6..8].copy_from_slice(&((offset / 8) | (more << 13)).to_be_bytes());
             checksum::write_ipv4_header(&mut fragment, 20);
         }
         fragment

@@ -64,7 +64,7 @@ pub enum TcpEvent {
 #[derive(Debug, Default)]
 pub(super) struct OwnTcp {
     /// Their ports, and whether they are open; at most as many as the stack has flows.
-    ports: BTreeMap<FlowId, (TunnelKey, bool)>,
+    pub(super) ports: BTreeMap<FlowId, (TunnelKey, bool)>,
     /// Ended by us: yet to be told.
     ended: VecDeque<FlowId>,
 }

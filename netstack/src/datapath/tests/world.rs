@@ -11,9 +11,8 @@ use crate::policy::{Application, Gateway, Grant, Network, Policy, Ports, Prefix,
 use crate::send_batch::SendBatch;
 use crate::wireguard::{Opened, Peer, PeerConfig, public_key};
 
-/// Addresses of the device, of the resolver, of two virtual names of one host, and of the tunnel.
+/// Addresses of the device, of two virtual names of one host, and of the tunnel.
 pub(super) const DEVICE: &str = "100.64.0.1";
-pub(super) const RESOLVER: &str = "100.64.0.53";
 pub(super) const WIKI: &str = "100.64.0.20";
 pub(super) const ALIAS: &str = "100.64.0.21";
 pub(super) const LOCAL: &str = "10.77.0.3";
@@ -175,6 +174,11 @@ impl World {
         packets
     }
 
+    /// Empties the batch of frames, whatever is in them.
+    pub(super) fn discard_frames(&mut self) {
+        while self.datapath.poll_frame().is_some() {}
+    }
+
     /// The only packet for the device.
     pub(super) fn frame(&mut self) -> Vec<u8> {
         let mut frames = self.frames();
@@ -215,6 +219,6 @@ fn owned(transmit: crate::send_batch::Transmit<'_>) -> Vec<Vec<u8>> {
     transmit.contents.chunks(size).map(<[u8]>::to_vec).collect()
 }
 
-fn drain(mut next: impl FnMut() -> Option<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
-    std::iter::from_fn(|| next()).flatten().collect()
+fn drain(next: impl FnMut() -> Option<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+    std::iter::from_fn(next).flatten().collect()
 }
