@@ -50,7 +50,9 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     say_what_is_not_effective(&config);
     if !platform::privileges::can_change_network() {
         let message = "failed to start: a TUN device and routes need the capability CAP_NET_ADMIN";
-        return Err(Failure::new(Exit::NotPermitted, message).hint("run it as root, or as a system service").into());
+        return Err(Failure::new(Exit::NotPermitted, message)
+            .hint("run it as root, or as a system service")
+            .into());
     }
     let state_dir = platform::paths::state_dir();
     let lock = FileLock::of_instance(&state_dir)?;
@@ -61,7 +63,8 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let keys = keys.collect::<Result<_, _>>()?;
     let access = access(&config)?;
     let setup = Setup { config, keys, state_dir, dns_mode: options.dns_mode, access };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
     let result = runtime.block_on(supervisor::supervise(setup));
     drop(lock);
     result.map(|()| Exit::Success.into())

@@ -49,7 +49,9 @@ impl Saved {
             gateways.iter().position(|gateway| gateway == name)
         };
         let entries = self.entries.iter().cloned();
-        entries.filter_map(|entry| Some(dns::Entry { gateway: number(entry.gateway)? as u32, ..entry })).collect()
+        entries
+            .filter_map(|entry| Some(dns::Entry { gateway: number(entry.gateway)? as u32, ..entry }))
+            .collect()
     }
 }
 
@@ -70,7 +72,10 @@ impl AddressPool {
     }
 
     fn nth(&self, n: u32) -> (Ipv4Addr, Ipv6Addr) {
-        (Ipv4Addr::from_bits(self.ipv4.to_bits() | n), Ipv6Addr::from_bits(self.ipv6.to_bits() | u128::from(n)))
+        (
+            Ipv4Addr::from_bits(self.ipv4.to_bits() | n),
+            Ipv6Addr::from_bits(self.ipv6.to_bits() | u128::from(n)),
+        )
     }
 }
 
@@ -107,18 +112,26 @@ pub fn save(path: &Path, saved: &Saved) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When every candidate is taken.
-pub fn choose(earlier: Option<AddressPool>, facts: &NetworkFacts, random: &[u8; 32]) -> anyhow::Result<AddressPool> {
+pub fn choose(
+    earlier: Option<AddressPool>,
+    facts: &NetworkFacts,
+    random: &[u8; 32],
+) -> anyhow::Result<AddressPool> {
     let taken = taken(facts);
     let is_shared_owned = facts.firewall_chains.iter().any(|chain| FOREIGN_CHAINS.contains(&chain.as_str()))
         || taken.iter().any(|prefix| overlaps(*prefix, SHARED.0.into(), SHARED.1));
     let is_free = |address: Ipv4Addr| {
-        let in_shared = IpPrefix::new(SHARED.0.into(), SHARED.1).is_ok_and(|shared| shared.contains(address.into()));
-        !(in_shared && is_shared_owned) && !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V4))
+        let in_shared =
+            IpPrefix::new(SHARED.0.into(), SHARED.1).is_ok_and(|shared| shared.contains(address.into()));
+        !(in_shared && is_shared_owned)
+            && !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V4))
     };
-    let is_free_v6 = |address: Ipv6Addr| !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V6));
+    let is_free_v6 =
+        |address: Ipv6Addr| !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V6));
     let ipv4 = earlier.map(|pool| pool.ipv4).filter(|address| is_free(*address));
     let ipv4 = ipv4.or_else(|| candidates(random).find(|address| is_free(*address)));
-    let ipv4 = ipv4.context("failed to find an address range that is free: every candidate is in use on this device")?;
+    let ipv4 = ipv4
+        .context("failed to find an address range that is free: every candidate is in use on this device")?;
     let ipv6 = earlier.map(|pool| pool.ipv6).filter(|address| is_free_v6(*address));
     Ok(AddressPool { ipv4, ipv6: ipv6.unwrap_or_else(|| random_ula(random)) })
 }

@@ -25,6 +25,8 @@ use crate::guardian::Guardian;
 
 /// MTU where the configuration says `auto`: right for every path of 1,500 bytes (1,500 less 80 for IPv6 and WireGuard).
 const AUTO_MTU: u16 = 1_420;
+/// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
+const OFFLOAD_VARIABLE: &str = "OPENZTNA_TUN_OFFLOAD";
 /// What the TUN is called, with the first free number behind.
 const TUN_NAME: &str = "ztna";
 
@@ -57,17 +59,23 @@ impl Connection {
         }
     }
 
-    async fn make(setup: &Setup, events: mpsc::Sender<Event>, guardian: &mut Guardian) -> anyhow::Result<Made> {
+    async fn make(
+        setup: &Setup,
+        events: mpsc::Sender<Event>,
+        guardian: &mut Guardian,
+    ) -> anyhow::Result<Made> {
         let peers = peers(setup).await?;
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         let plan = plan::build(&setup.config, &local_networks(&facts))?;
         let seed = random();
         let (pool, addresses) = choose_addresses(setup, &facts, &seed)?;
         let mtu = mtu(setup);
-        let tun = Tun::open(&TunConfig { name_prefix: TUN_NAME.to_owned(), mtu, force_plain: false })?;
+        let force_plain = std::env::var_os(OFFLOAD_VARIABLE).is_some_and(|value| value == "off");
+        let tun = Tun::open(&TunConfig { name_prefix: TUN_NAME.to_owned(), mtu, force_plain })?;
         let (link, name) = (tun.index(), tun.name().to_owned());
         let _ = guardian.announce(&Undo::Link { name: name.clone(), index: link })?;
-        let networks: Vec<IpPrefix> = plan.policy.networks.iter().filter_map(|network| ip_prefix(&network.prefix)).collect();
+        let networks: Vec<IpPrefix> =
+            plan.policy.networks.iter().filter_map(|network| ip_prefix(&network.prefix)).collect();
         let written = network::plan(&pool, &networks, &setup.access, facts.ipv6_available);
         let mut netlink = Netlink::open()?;
         network::write_link(&mut netlink, &written, link)?;
@@ -83,9 +91,20 @@ impl Connection {
         let engine = start_engine(setup, tun, &plan, &pool, addresses, facts.ipv6_available, events, seed)?;
         let _ = engine.commands.send(Command::SetPeers(peers)).await; // its queue is new and empty
         allow(&engine.commands, &plan.policy).await;
-        let dns = SystemDns::set(setup.dns_mode, guardian, link, &resolvers, &plan.domains, &engine.commands).await;
+        let dns =
+            SystemDns::set(setup.dns_mode, guardian, link, &resolvers, &plan.domains, &engine.commands).await;
         changes.extend(dns.change());
-        Ok(Made { dns, pool, plan, changes, notes, commands: engine.commands, thread: engine.thread, link, resolvers })
+        Ok(Made {
+            dns,
+            pool,
+            plan,
+            changes,
+            notes,
+            commands: engine.commands,
+            thread: engine.thread,
+            link,
+            resolvers,
+        })
     }
 
     /// How things stand in the engine; `None` when it has ended.
@@ -185,7 +204,8 @@ fn start_engine(
     let resolver = dns::Resolver::new(plan.zones.clone(), addresses, random());
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let gateways = setup.config.gateways.len() as u32;
-    let parts = Parts { tun, datapath, resolver, sockets, mark: FWMARK, gateways, commands: receiver, events };
+    let parts =
+        Parts { tun, datapath, resolver, sockets, mark: FWMARK, gateways, commands: receiver, events };
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
     Ok(Running { commands, thread: thread.context("failed to start the engine")? })
 }
@@ -224,7 +244,8 @@ fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
 async fn peers(setup: &Setup) -> anyhow::Result<Vec<(u32, PeerConfig)>> {
     let mut peers = Vec::new();
     for (index, (gateway, key)) in setup.config.gateways.iter().zip(&setup.keys).enumerate() {
-        let endpoint = resolve(&gateway.endpoints[0]).await.with_context(|| format!("gateway `{}`", gateway.name))?;
+        let endpoint =
+            resolve(&gateway.endpoints[0]).await.with_context(|| format!("gateway `{}`", gateway.name))?;
         let config = PeerConfig {
             private_key: *key.reveal(),
             public_key: gateway.public_key,
@@ -249,7 +270,11 @@ async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
 }
 
 /// The prefixes, and the table of what was given out before.
-fn choose_addresses(setup: &Setup, facts: &NetworkFacts, seed: &[u8; 32]) -> anyhow::Result<(AddressPool, dns::VirtualPool)> {
+fn choose_addresses(
+    setup: &Setup,
+    facts: &NetworkFacts,
+    seed: &[u8; 32],
+) -> anyhow::Result<(AddressPool, dns::VirtualPool)> {
     let saved = address_pool::load(&address_pool::path(&setup.state_dir));
     let pool = address_pool::choose(saved.as_ref().map(|saved| saved.pool), facts, seed)?;
     let names: Vec<&str> = setup.config.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
@@ -293,8 +318,8 @@ fn notes(tun: &Tun) -> Vec<String> {
     let offloads = tun.offloads();
     match (offloads.tcp_segmentation, offloads.udp_segmentation) {
         (true, true) => Vec::new(),
-        (true, false) => vec!["the kernel does not hand over UDP super-packets: UDP costs more".to_owned()],
-        (false, _) => vec!["the kernel does not hand over super-packets: everything costs more".to_owned()],
+        (true, false) => vec!["no UDP offload on the TUN: UDP costs more".to_owned()],
+        (false, _) => vec!["no offload on the TUN: everything costs more".to_owned()],
     }
 }
 

@@ -131,7 +131,12 @@ impl Engine {
     }
 
     fn deadline(&self) -> Instant {
-        let machines = [self.datapath.poll_timeout(), self.resolver.poll_timeout(), self.save_at, self.observer.poll_timeout()];
+        let machines = [
+            self.datapath.poll_timeout(),
+            self.resolver.poll_timeout(),
+            self.save_at,
+            self.observer.poll_timeout(),
+        ];
         machines.into_iter().flatten().fold(self.expire_at, Instant::min)
     }
 
@@ -170,7 +175,8 @@ impl Engine {
     }
 
     fn expire_mappings(&mut self) {
-        let expired: std::collections::BTreeSet<_> = self.resolver.expire_mappings(wall()).into_iter().collect();
+        let expired: std::collections::BTreeSet<_> =
+            self.resolver.expire_mappings(wall()).into_iter().collect();
         self.datapath.retain_mappings(|address, _| !expired.contains(&address));
     }
 

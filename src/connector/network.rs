@@ -42,9 +42,12 @@ pub fn plan(pool: &AddressPool, networks: &[IpPrefix], access: &Access, has_ipv6
         addresses.push(device_v6.into());
         resolvers.push(IpPrefix::host(resolver_v6.into()));
     }
-    let prefixes = pool.prefixes().into_iter().filter_map(|(address, length)| IpPrefix::new(address, length).ok());
-    let routes: Vec<IpPrefix> =
-        prefixes.chain(networks.iter().copied()).filter(|prefix| has_ipv6 || prefix.address().is_ipv4()).collect();
+    let prefixes =
+        pool.prefixes().into_iter().filter_map(|(address, length)| IpPrefix::new(address, length).ok());
+    let routes: Vec<IpPrefix> = prefixes
+        .chain(networks.iter().copied())
+        .filter(|prefix| has_ipv6 || prefix.address().is_ipv4())
+        .collect();
     let rules = rules(&resolvers, &routes, access, has_ipv6);
     NetworkPlan { addresses, routes, rules }
 }
@@ -65,7 +68,9 @@ fn rules(resolvers: &[IpPrefix], protected: &[IpPrefix], access: &Access, has_ip
     users.dedup();
     let users_pass = families.flat_map(|family| {
         let rule = lookup(family, 1);
-        users.iter().map(move |user| Rule { uids: Some(UidRange { first: *user, last: *user }), ..rule.clone() })
+        users
+            .iter()
+            .map(move |user| Rule { uids: Some(UidRange { first: *user, last: *user }), ..rule.clone() })
     });
     let others_stop = protected.iter().map(|prefix| {
         let rule = unmarked(Rule::new(Family::of(prefix.address()), PRIORITY + 2, RuleAction::Prohibit));
@@ -117,9 +122,16 @@ mod tests {
         let network = IpPrefix::new("10.77.0.0".parse().unwrap(), 16).unwrap();
         let plan = plan(&pool(), &[network], &Access::Users(vec![1000]), false);
         let lookups = |priority| plan.rules.iter().filter(move |rule| rule.priority == priority);
-        assert_eq!(lookups(PRIORITY).map(|rule| rule.destination).collect::<Vec<_>>(), [Some(IpPrefix::host("100.70.0.2".parse().unwrap()))]);
+        assert_eq!(
+            lookups(PRIORITY).map(|rule| rule.destination).collect::<Vec<_>>(),
+            [Some(IpPrefix::host("100.70.0.2".parse().unwrap()))]
+        );
         assert_eq!(lookups(PRIORITY + 1).count(), 2, "user 1000 and root");
-        assert_eq!(lookups(PRIORITY + 2).filter(|rule| rule.action == RuleAction::Prohibit).count(), 2, "pool and network");
+        assert_eq!(
+            lookups(PRIORITY + 2).filter(|rule| rule.action == RuleAction::Prohibit).count(),
+            2,
+            "pool and network"
+        );
     }
 
     #[test]

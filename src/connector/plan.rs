@@ -35,7 +35,12 @@ pub fn build(config: &Config, local_networks: &[Prefix]) -> anyhow::Result<Plan>
         networks,
         is_blocked: true,
     };
-    Ok(Plan { policy, zones: zones.context("failed to build the rules of names")?, domains: domains(config), refused })
+    Ok(Plan {
+        policy,
+        zones: zones.context("failed to build the rules of names")?,
+        domains: domains(config),
+        refused,
+    })
 }
 
 /// Each distinct set of applications is one grant, so that a list of 100,000 domains stays one.
@@ -83,7 +88,8 @@ fn name_rules(config: &Config, grants: &mut Grants) -> anyhow::Result<Vec<dns::R
 }
 
 fn dns_pattern(pattern: &NamePattern) -> anyhow::Result<dns::Pattern> {
-    let name = |text: &str| text.parse::<dns::Name>().with_context(|| format!("failed to read name: `{text}`"));
+    let name =
+        |text: &str| text.parse::<dns::Name>().with_context(|| format!("failed to read name: `{text}`"));
     Ok(match pattern {
         NamePattern::Exact(text) => dns::Pattern::Exact(name(text)?),
         NamePattern::Wildcard(text) => dns::Pattern::Wildcard(name(text)?),
@@ -93,7 +99,8 @@ fn dns_pattern(pattern: &NamePattern) -> anyhow::Result<dns::Pattern> {
 
 fn forwards(config: &Config) -> anyhow::Result<Vec<dns::Forward>> {
     let forward = |zone: &crate::config::Zone| {
-        let suffix = zone.domain.parse().with_context(|| format!("failed to read name: `{}`", zone.domain))?;
+        let suffix =
+            zone.domain.parse().with_context(|| format!("failed to read name: `{}`", zone.domain))?;
         Ok(dns::Forward { suffix, gateway: zone.gateway as u32, servers: zone.servers.clone() })
     };
     config.split_dns.iter().map(forward).collect()
@@ -124,9 +131,15 @@ fn networks(
                 Host::Network(prefix) => prefix.network(),
                 Host::Name(_) => continue,
             };
-            let foreign = taken.iter().find(|(other, (gateway, _))| *gateway != application.gateway && overlap(prefix, **other));
-            if let Some(other) = foreign.map(|(other, _)| *other).or(local.iter().copied().find(|other| overlap(prefix, *other))) {
-                let reason = format!("refused: overlap of {prefix} with {other}; give the application a name instead");
+            let foreign = taken
+                .iter()
+                .find(|(other, (gateway, _))| *gateway != application.gateway && overlap(prefix, **other));
+            if let Some(other) = foreign
+                .map(|(other, _)| *other)
+                .or(local.iter().copied().find(|other| overlap(prefix, *other)))
+            {
+                let reason =
+                    format!("refused: overlap of {prefix} with {other}; give the application a name instead");
                 refused.insert(index, reason);
                 continue;
             }
@@ -180,12 +193,13 @@ fn grant(config: &Config, applications: &[u32]) -> policy::Grant {
 
 /// What the system must send to the resolver: the names of applications and the zones of `split_dns`.
 fn domains(config: &Config) -> Vec<String> {
-    let of_hosts = config.applications.iter().flat_map(|application| &application.hosts).filter_map(|host| match host {
-        Host::Name(NamePattern::Exact(name) | NamePattern::Wildcard(name) | NamePattern::Suffix(name)) => {
-            Some(name.to_string())
-        }
-        Host::Address(_) | Host::Network(_) => None,
-    });
+    let of_hosts =
+        config.applications.iter().flat_map(|application| &application.hosts).filter_map(|host| match host {
+            Host::Name(
+                NamePattern::Exact(name) | NamePattern::Wildcard(name) | NamePattern::Suffix(name),
+            ) => Some(name.to_string()),
+            Host::Address(_) | Host::Network(_) => None,
+        });
     let of_zones = config.split_dns.iter().map(|zone| zone.domain.to_string());
     let unique: std::collections::BTreeSet<String> = of_hosts.chain(of_zones).collect();
     unique.into_iter().collect()

@@ -72,9 +72,12 @@ fn gateway_status(
     is_up: bool,
     snapshot: Option<&Snapshot>,
 ) -> GatewayStatus {
-    let at = |instant: Option<Instant>| instant.zip(snapshot).map(|(instant, snapshot)| wall(instant, snapshot.at));
+    let at = |instant: Option<Instant>| {
+        instant.zip(snapshot).map(|(instant, snapshot)| wall(instant, snapshot.at))
+    };
     let stats = facts.map(|facts| facts.stats).unwrap_or_default();
-    let age = stats.established_at.zip(snapshot).map(|(at, snapshot)| snapshot.at.saturating_duration_since(at));
+    let age =
+        stats.established_at.zip(snapshot).map(|(at, snapshot)| snapshot.at.saturating_duration_since(at));
     let (state, error) = gateway_state(facts.map(|facts| facts.state), stats.proven_at.is_some(), is_up);
     GatewayStatus {
         name: gateway.name.clone(),
@@ -112,7 +115,8 @@ fn application_status(
     snapshot: Option<&Snapshot>,
 ) -> ApplicationStatus {
     let refused = connection.and_then(|connection| connection.plan.refused.get(&id));
-    let last_refusal = connection.zip(snapshot).and_then(|(connection, snapshot)| last_refusal(id, connection, snapshot));
+    let last_refusal =
+        connection.zip(snapshot).and_then(|(connection, snapshot)| last_refusal(id, connection, snapshot));
     ApplicationStatus {
         name: application.name.clone(),
         hosts: application.hosts.iter().take(MOST_HOSTS).map(ToString::to_string).collect(),
@@ -150,9 +154,13 @@ fn last_refusal(id: usize, connection: &Connection, snapshot: &Snapshot) -> Opti
 
 fn words(reason: RefusalReason) -> &'static str {
     match reason {
-        RefusalReason::Blocked => "Access denied: the connector is disconnected or blocks protected destinations",
+        RefusalReason::Blocked => {
+            "Access denied: the connector is disconnected or blocks protected destinations"
+        }
         RefusalReason::NoApplication => "Access denied: no application stands behind this address any more",
-        RefusalReason::PortNotAllowed => "Access denied: the application does not allow this port or protocol",
+        RefusalReason::PortNotAllowed => {
+            "Access denied: the application does not allow this port or protocol"
+        }
         RefusalReason::TableFull => "Access denied: too many connections at one time",
         RefusalReason::Revoked => "Access denied: the right was taken away while the connection was open",
         RefusalReason::UnknownConnection => "the connection is not known any more: it must be opened anew",
@@ -175,7 +183,9 @@ fn warnings(setup: &Setup, connection: Option<&Connection>, snapshot: Option<&Sn
     if let Some(connection) = connection {
         warnings.extend(connection.notes.iter().cloned());
     }
-    if let Some((count, Some(error))) = snapshot.map(|snapshot| &snapshot.unsent).filter(|(count, _)| *count > 0) {
+    if let Some((count, Some(error))) =
+        snapshot.map(|snapshot| &snapshot.unsent).filter(|(count, _)| *count > 0)
+    {
         warnings.push(format!("{count} datagrams to gateways could not be sent: {error}"));
     }
     warnings

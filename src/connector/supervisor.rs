@@ -174,8 +174,12 @@ impl Supervisor {
 
     async fn handle_event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::Gateway { id, state: GatewayState::Proven } => self.handle(Input::TunnelProven(id as usize)).await,
-            Event::Gateway { id, state: GatewayState::Lost } => self.handle(Input::HandshakeTimeout(id as usize)).await,
+            Event::Gateway { id, state: GatewayState::Proven } => {
+                self.handle(Input::TunnelProven(id as usize)).await
+            }
+            Event::Gateway { id, state: GatewayState::Lost } => {
+                self.handle(Input::HandshakeTimeout(id as usize)).await
+            }
             Event::Gateway { state: GatewayState::Trying, .. } => Ok(()),
             Event::AddressesChanged(entries) => {
                 if let Some(connection) = &self.connection {
@@ -210,8 +214,13 @@ impl Supervisor {
             Some(connection) => connection.snapshot().await,
             None => None,
         };
-        let status =
-            publish::status(&self.setup, &self.session.view(), self.connection.as_ref(), snapshot.as_ref(), self.since);
+        let status = publish::status(
+            &self.setup,
+            &self.session.view(),
+            self.connection.as_ref(),
+            snapshot.as_ref(),
+            self.since,
+        );
         self.publisher.send_replace(Arc::new(status));
     }
 }

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use platform::dns_config::{Applied, Check, DnsMode, FileWatch, ProbedMode, ResolvConf, Resolved, SYSTEM_FILE, probe};
+use platform::dns_config::{
+    Applied, Check, DnsMode, FileWatch, ProbedMode, ResolvConf, Resolved, SYSTEM_FILE, probe,
+};
 use platform::undo::Undo;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -62,7 +64,9 @@ impl SystemDns {
             tracing::info!("DNS: {step}");
         }
         match probed.mode {
-            ProbedMode::Resolved(resolved) => dns.set_resolved(resolved, link, resolvers, domains, engine).await,
+            ProbedMode::Resolved(resolved) => {
+                dns.set_resolved(resolved, link, resolvers, domains, engine).await
+            }
             ProbedMode::ResolvConf => dns.set_file(guardian, resolvers, engine).await,
             ProbedMode::Off => (dns.status.mode, dns.status.state) = ("off".to_owned(), "off".to_owned()),
         }
@@ -121,7 +125,9 @@ impl SystemDns {
             Way::File { conf, announced, watch } => match conf.check(resolvers) {
                 Check::Ours => self.way = Way::File { conf, announced, watch },
                 Check::ChangedByOther(_) | Check::Gone => {
-                    tracing::info!("DNS: resolv.conf was written by another program: its servers are taken over");
+                    tracing::info!(
+                        "DNS: resolv.conf was written by another program: its servers are taken over"
+                    );
                     if guardian.withdraw(announced).is_err() {
                         tracing::warn!("the guardian does not answer");
                     }
@@ -162,7 +168,12 @@ impl SystemDns {
         self.way = Way::Resolved(resolved);
     }
 
-    async fn set_file(&mut self, guardian: &mut Guardian, resolvers: &[IpAddr], engine: &mpsc::Sender<Command>) {
+    async fn set_file(
+        &mut self,
+        guardian: &mut Guardian,
+        resolvers: &[IpAddr],
+        engine: &mpsc::Sender<Command>,
+    ) {
         self.status.mode = "resolv.conf".to_owned();
         for _ in 0..MOST_PLANS {
             let conf = match ResolvConf::plan(Path::new(SYSTEM_FILE), resolvers) {
@@ -190,6 +201,10 @@ impl SystemDns {
 
     fn keep_file(&mut self, conf: ResolvConf, announced: Announced) {
         tracing::info!("DNS: resolv.conf lists our resolver alone");
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe; the watch owns its descriptor and never changes it"
+        )]
         let watch = conf.watch(Path::new(SYSTEM_FILE)).and_then(AsyncFd::new);
         if let Err(error) = &watch {
             tracing::warn!("DNS: failed to watch resolv.conf: {error}");

@@ -102,7 +102,9 @@ impl Engine {
             Some(GatewayFacts { state: self.observer.state(id), stats, endpoint })
         };
         let counters = self.datapath.counters();
-        let drops = netstack::counters::DropReason::ALL.into_iter().map(|reason| (reason.code(), counters.get(reason)));
+        let drops = netstack::counters::DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason.code(), counters.get(reason)));
         Snapshot {
             at: now,
             gateways: (0..self.observer.count()).map(gateway).collect(),

@@ -46,11 +46,22 @@ struct Question {
 
 impl DnsTcp {
     /// Opens a connection for one question; false when that cannot be done.
-    pub(super) fn ask(&mut self, datapath: &mut Datapath, gateway: u32, transmit: &Transmit, now: Instant) -> bool {
+    pub(super) fn ask(
+        &mut self,
+        datapath: &mut Datapath,
+        gateway: u32,
+        transmit: &Transmit,
+        now: Instant,
+    ) -> bool {
         let Some(length) = frame_length(&transmit.payload) else { return false };
         let Some(flow) = datapath.connect_tcp(gateway, transmit.server, now) else { return false };
         let payload = [&length, transmit.payload.as_slice()].concat();
-        let question = Question { query: transmit.query, server: transmit.server, payload, decoder: FrameDecoder::new() };
+        let question = Question {
+            query: transmit.query,
+            server: transmit.server,
+            payload,
+            decoder: FrameDecoder::new(),
+        };
         self.questions.insert(flow, question);
         true
     }
@@ -58,7 +69,9 @@ impl DnsTcp {
     /// Writes an answer to the program of that number, if it is still there.
     pub(super) fn answer(&mut self, datapath: &mut Datapath, number: u32, answer: &[u8], now: Instant) {
         let Some(flow) = self.by_number.get(&number).copied() else { return };
-        let (Some(program), Some(length)) = (self.programs.get_mut(&flow), frame_length(answer)) else { return };
+        let (Some(program), Some(length)) = (self.programs.get_mut(&flow), frame_length(answer)) else {
+            return;
+        };
         program.unanswered = program.unanswered.saturating_sub(1);
         if program.waiting.len() + answer.len() > MOST_WAITING {
             datapath.abort_tcp(flow, now);
@@ -70,7 +83,13 @@ impl DnsTcp {
     }
 
     /// Takes note of what happened on a connection.
-    pub(super) fn handle_event(&mut self, datapath: &mut Datapath, resolver: &mut Resolver, event: TcpEvent, now: Instant) {
+    pub(super) fn handle_event(
+        &mut self,
+        datapath: &mut Datapath,
+        resolver: &mut Resolver,
+        event: TcpEvent,
+        now: Instant,
+    ) {
         match event {
             TcpEvent::Accepted { flow, local, remote } => self.accept(flow, local, remote),
             TcpEvent::Connected(flow) => self.send_question(datapath, flow, now),
@@ -116,7 +135,14 @@ impl DnsTcp {
         }
     }
 
-    fn read_answer(&mut self, datapath: &mut Datapath, resolver: &mut Resolver, flow: FlowId, bytes: &[u8], now: Instant) {
+    fn read_answer(
+        &mut self,
+        datapath: &mut Datapath,
+        resolver: &mut Resolver,
+        flow: FlowId,
+        bytes: &[u8],
+        now: Instant,
+    ) {
         let Some(question) = self.questions.get_mut(&flow) else { return };
         let mut bytes = bytes;
         while !bytes.is_empty() {
@@ -129,7 +155,14 @@ impl DnsTcp {
         }
     }
 
-    fn read_queries(&mut self, datapath: &mut Datapath, resolver: &mut Resolver, flow: FlowId, bytes: &[u8], now: Instant) {
+    fn read_queries(
+        &mut self,
+        datapath: &mut Datapath,
+        resolver: &mut Resolver,
+        flow: FlowId,
+        bytes: &[u8],
+        now: Instant,
+    ) {
         let mut bytes = bytes;
         let mut answer = Vec::new();
         while !bytes.is_empty() {

@@ -49,8 +49,8 @@ pub(super) struct Io {
 impl Io {
     pub(super) fn new(tun: Tun, sockets: Vec<UdpEndpoint>) -> std::io::Result<Self> {
         Ok(Self {
-            tun: AsyncFd::new(tun)?,
-            sockets: sockets.into_iter().map(AsyncFd::new).collect::<std::io::Result<_>>()?,
+            tun: watched(tun)?,
+            sockets: sockets.into_iter().map(watched).collect::<std::io::Result<_>>()?,
             tun_buffer: vec![0; BUFFER].into_boxed_slice(),
             receive_buffers: (0..RECEIVE_BUFFERS).map(|_| vec![0; BUFFER].into_boxed_slice()).collect(),
             blocked: None,
@@ -118,7 +118,9 @@ impl Io {
         self.blocked = Some(index);
         let socket = &self.sockets[index];
         let waker = std::task::Waker::noop();
-        if let Poll::Ready(Ok(mut guard)) = socket.poll_write_ready(&mut std::task::Context::from_waker(waker)) {
+        if let Poll::Ready(Ok(mut guard)) =
+            socket.poll_write_ready(&mut std::task::Context::from_waker(waker))
+        {
             guard.clear_ready();
         }
     }
@@ -209,6 +211,15 @@ impl Engine {
         }
         self.io.receive_buffers = buffers;
     }
+}
+
+/// Registers a descriptor with the runtime.
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe; our types own their descriptor and never change it"
+)]
+fn watched<T: std::os::fd::AsRawFd>(source: T) -> std::io::Result<AsyncFd<T>> {
+    AsyncFd::new(source)
 }
 
 /// Says that nothing is left to read, so that the next wait really waits.

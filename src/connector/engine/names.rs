@@ -52,7 +52,9 @@ impl Engine {
                 Arrival::Answer { query, server, payload } => {
                     self.resolver.handle_response(query, server, &payload, now, wall());
                 }
-                Arrival::Unreachable { query, server } => self.resolver.handle_upstream_failure(query, server, now),
+                Arrival::Unreachable { query, server } => {
+                    self.resolver.handle_upstream_failure(query, server, now)
+                }
             }
         }
         any
@@ -71,8 +73,12 @@ impl Engine {
         while let Some(answer) = self.resolver.poll_answer() {
             any = true;
             match answer.client.transport {
-                Transport::Udp => self.datapath.send_to_device(answer.client.local, answer.client.source, &answer.payload),
-                Transport::Tcp => self.tcp.answer(&mut self.datapath, answer.client.connection, &answer.payload, now),
+                Transport::Udp => {
+                    self.datapath.send_to_device(answer.client.local, answer.client.source, &answer.payload)
+                }
+                Transport::Tcp => {
+                    self.tcp.answer(&mut self.datapath, answer.client.connection, &answer.payload, now)
+                }
             }
         }
         any
@@ -100,7 +106,9 @@ impl Engine {
             (Via::Gateway(gateway), Transport::Udp) => {
                 self.datapath.send_query(transmit.query, gateway, transmit.server, &transmit.payload, now)
             }
-            (Via::Gateway(gateway), Transport::Tcp) => self.tcp.ask(&mut self.datapath, gateway, &transmit, now),
+            (Via::Gateway(gateway), Transport::Tcp) => {
+                self.tcp.ask(&mut self.datapath, gateway, &transmit, now)
+            }
         }
     }
 

@@ -48,7 +48,11 @@ impl Observer {
     }
 
     /// What is new.
-    pub(super) fn observe(&mut self, datapath: &Datapath, now: Instant) -> impl Iterator<Item = Event> + use<> {
+    pub(super) fn observe(
+        &mut self,
+        datapath: &Datapath,
+        now: Instant,
+    ) -> impl Iterator<Item = Event> + use<> {
         let mut changed = Vec::new();
         self.look_again = None;
         for (index, before) in self.states.iter_mut().enumerate() {

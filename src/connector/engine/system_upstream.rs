@@ -54,7 +54,8 @@ impl SystemUpstream {
                     Transport::Tcp => ask_tcp(server, mark, &payload).await,
                 }
             };
-            let result = timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let result =
+                timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             let _ = sender.send(Reply { query, server, result }).await; // the engine is gone: so is the question
         });
     }
