@@ -67,10 +67,10 @@ mod tests {
     #[test]
     fn state_folder_follows_variable_then_root_then_user() {
         assert_eq!(chosen(true, &[(STATE_DIR_VARIABLE, "/tmp/a")]), Path::new("/tmp/a"));
-        assert_eq!(chosen(true, &[("XDG_STATE_HOME", "/home/x")]), Path::new("/var/lib/openztna"));
+        assert_eq!(chosen(true, &[("XDG_STATE_HOME", "/people/x")]), Path::new("/var/lib/openztna"));
         assert_eq!(chosen(true, &[(STATE_DIR_VARIABLE, "")]), Path::new("/var/lib/openztna"));
-        assert_eq!(chosen(false, &[("XDG_STATE_HOME", "/home/s")]), Path::new("/home/s/openztna"));
-        let user = [("XDG_STATE_HOME", "relative"), ("HOME", "/home/u")];
-        assert_eq!(chosen(false, &user), Path::new("/home/u/.local/state/openztna"));
+        assert_eq!(chosen(false, &[("XDG_STATE_HOME", "/people/s")]), Path::new("/people/s/openztna"));
+        let user = [("XDG_STATE_HOME", "relative"), ("HOME", "/people/u")];
+        assert_eq!(chosen(false, &user), Path::new("/people/u/.local/state/openztna"));
     }
 }
