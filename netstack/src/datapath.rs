@@ -212,6 +212,11 @@ impl Datapath {
         flows
     }
 
+    /// The addresses that open flows go to, as the device knows them; one may come several times.
+    pub fn destinations(&self) -> Vec<IpAddr> {
+        self.conntrack.iter().map(|(_, flow)| flow.device.destination).collect()
+    }
+
     /// What was refused last under each grant, and how often.
     pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
         self.refusals.iter()

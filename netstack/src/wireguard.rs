@@ -257,7 +257,7 @@ impl Peer {
         match self.tunn.update_timers(out) {
             TunnResult::WriteToNetwork(datagram) => {
                 let length = datagram.len();
-                self.renew_keepalive(length, now);
+                self.renew_keepalive(now);
                 self.sent(batch, length, now);
             }
             TunnResult::Err(_) => self.give_up(now),
@@ -281,9 +281,10 @@ impl Peer {
         [unanswered, answer, self.keepalive_due, drain].into_iter().flatten().min()
     }
 
-    /// The next keepalive counts from one that was really sent: boringtun's clock may be a moment behind ours.
-    fn renew_keepalive(&mut self, length: usize, now: Instant) {
-        if length == OVERHEAD && self.keepalive_due.is_some_and(|due| due <= now) {
+    /// The next keepalive counts from what was really sent, be it a handshake: boringtun's clock may be a moment
+    /// behind ours, and then it is asked again soon.
+    fn renew_keepalive(&mut self, now: Instant) {
+        if self.keepalive_due.is_some_and(|due| due <= now) {
             self.keepalive_due = self.keepalive.map(|interval| now + interval);
         }
     }

@@ -125,3 +125,94 @@ fn receiver_indices_name_the_peer() {
     assert_eq!(peer_index(&[1; 148]), None);
     assert_eq!(peer_index(&[]), None);
 }
+
+#[test]
+fn an_initiation_without_room_is_sent_when_there_is_room_again() {
+    let now = crate::packets_for_tests::start();
+    let (mut a, _) = pair(now);
+    let mut batch = SendBatch::new(64);
+    while batch.spare().is_some() {
+        batch.push(address(9), 60_000);
+    }
+    a.connect(&mut batch, now);
+    let due = a.poll_timeout().unwrap();
+    assert_eq!(due, now + LEAST_WAIT);
+    drain(&mut batch);
+    a.advance(&mut batch, due);
+    assert_eq!(drain(&mut batch).len(), 1);
+    assert!(a.poll_timeout().unwrap() >= due + REKEY_TIMEOUT, "the usual wait for an answer");
+}
+
+#[test]
+fn packets_that_waited_leave_over_as_many_batches_as_they_need() {
+    let mut now = crate::packets_for_tests::start();
+    let (mut a, mut b) = pair(now);
+    let (mut batch, mut packet) = (SendBatch::new(64), vec![0; 1_400]);
+    packet[..20].copy_from_slice(&PACKET);
+    packet[2..4].copy_from_slice(&1_400u16.to_be_bytes());
+    for _ in 0..256 {
+        assert!(a.seal(&packet, &mut batch, now));
+    }
+    let mut buffer = [0; 2048];
+    for datagram in drain(&mut batch) {
+        b.open(address(1), &datagram, &mut buffer, &mut batch, now);
+    }
+    for datagram in drain(&mut batch) {
+        a.open(address(2), &datagram, &mut buffer, &mut batch, now);
+    }
+    let mut arrived = 0;
+    loop {
+        let sent = drain(&mut batch);
+        assert!(!sent.is_empty(), "only {arrived} arrived");
+        for datagram in sent {
+            let opened = b.open(address(1), &datagram, &mut buffer, &mut SendBatch::new(64), now);
+            arrived += usize::from(opened == Opened::Packet(1_400));
+        }
+        if arrived == 256 {
+            return;
+        }
+        now = a.poll_timeout().unwrap();
+        a.advance(&mut batch, now);
+    }
+}
+
+#[test]
+fn a_cookie_reply_proves_nothing() {
+    let mut now = crate::packets_for_tests::start();
+    let (mut a, mut b) = pair(now);
+    let (mut batch, mut answers, mut buffer) = (SendBatch::new(64), SendBatch::new(64), [0; 2048]);
+    let mut cookie = None;
+    for _ in 0..40 {
+        now += LEAST_NUDGE;
+        a.nudge(&mut batch, now);
+        for datagram in drain(&mut batch) {
+            b.open(address(1), &datagram, &mut buffer, &mut answers, now);
+        }
+        cookie = drain(&mut answers).into_iter().find(|datagram| datagram[0] == COOKIE_MESSAGE).or(cookie);
+    }
+    let cookie = cookie.expect("a peer under load asks for a cookie");
+    assert_eq!(a.open(address(66), &cookie, &mut buffer, &mut batch, now), Opened::Nothing);
+    assert_eq!((a.stats().proven_at, a.endpoint()), (None, address(2)));
+    assert!(a.is_lost(now));
+}
+
+#[test]
+fn a_peer_is_lost_when_nothing_came_for_long_and_not_before() {
+    let now = crate::packets_for_tests::start();
+    let (mut a, mut b) = pair(now);
+    let mut batch = SendBatch::new(64);
+    a.connect(&mut batch, now);
+    let first = drain(&mut batch);
+    assert!(!a.is_lost(now + LOST_AFTER));
+    let later = now + LOST_AFTER + Duration::from_millis(1);
+    assert!(a.is_lost(later));
+    exchange(&mut a, &mut b, first, later);
+    assert!(!a.is_lost(later + Duration::from_secs(3600)), "an idle session is not lost");
+    a.nudge(&mut batch, later + Duration::from_secs(5));
+    b.seal(&PACKET, &mut batch, later + Duration::from_secs(14));
+    for datagram in drain(&mut batch).iter().filter(|datagram| datagram[0] == DATA_MESSAGE) {
+        a.open(address(2), datagram, &mut [0; 2048], &mut batch, later + Duration::from_secs(14));
+    }
+    assert!(!a.is_lost(later + Duration::from_secs(20)), "packets still come");
+    assert!(a.is_lost(later + Duration::from_secs(25)));
+}
