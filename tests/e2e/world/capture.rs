@@ -26,7 +26,21 @@ impl Capture {
     pub(crate) fn start(world: &World, host: &Namespace, link: &str, name: &str) -> Self {
         let file = world.folder().join(format!("{name}.pcap"));
         let mut command = host.command("tcpdump");
-        command.args(["-i", link, "-s", "0", "-U", "-n", "--immediate-mode", "-Z", "root", "-w"]).arg(&file);
+        // A frame of the ring is as long as the longest packet: room for two thousand, or bursts leave holes.
+        command.args([
+            "-i",
+            link,
+            "-s",
+            "65535",
+            "-B",
+            "131072",
+            "-U",
+            "-n",
+            "--immediate-mode",
+            "-Z",
+            "root",
+        ]);
+        command.arg("-w").arg(&file);
         let tcpdump = Running::start(&mut command, &world.log_path(name));
         eventually(SHORT, "tcpdump listens", || tcpdump.log().contains("listening on").then_some(()));
         Self { tcpdump, file }

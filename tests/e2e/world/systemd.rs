@@ -91,10 +91,9 @@ impl Systemd {
     #[track_caller]
     pub(crate) fn resolver_state(&self) -> String {
         let text = self.run("resolvectl", &["status", "--no-pager"]).success();
-        text.lines()
-            .filter(|line| !line.contains("Current DNS Server"))
-            .map(|line| format!("{line}\n"))
-            .collect()
+        // The width of the columns follows the longest label.
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("Current DNS Server"));
+        lines.map(|line| format!("{line}\n")).collect()
     }
 
     /// The first process of the system.
