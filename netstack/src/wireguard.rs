@@ -371,6 +371,10 @@ impl Peer {
     fn sent(&mut self, batch: &mut SendBatch, length: usize, now: Instant) {
         let is_initiation = length == HANDSHAKE_LENGTH && batch.spare().is_some_and(|out| out[0] == 1);
         if is_initiation {
+            if self.retry_at.is_some() {
+                // boringtun begins anew, and all of its timers with it
+                self.keepalive_due = self.keepalive.map(|interval| now + interval);
+            }
             (self.initiation_sent, self.initiated_at, self.retry_at) = (Some(now), Some(now), None);
             self.stats.trying_since.get_or_insert(now);
             self.jitter = self.jitter.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -48,7 +48,7 @@ pub fn write(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
 }
 
 /// Writes the answer that says that the host behind the destination cannot be reached now: ICMP for TCP too, which
-/// ends an attempt to connect at once (RFC 5461, section 4.1). Otherwise as [`write`].
+/// ends an attempt to connect at once (RFC 5461, section 4.1). Otherwise as [`write()`].
 pub fn write_unreachable(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
     let is_answered = match facts.transport {
         Transport::Tcp(tcp) => !tcp.has(Tcp::RST),
