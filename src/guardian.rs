@@ -179,6 +179,9 @@ pub fn guardian_main(journal_path: &Path) -> ExitCode {
 /// A guardian holds the journal, which means that a connector runs; or the journal cannot be read or removed. What
 /// single changes came to is in the answer.
 pub fn restore(journal_path: &Path) -> anyhow::Result<Vec<Restored>> {
+    if !journal_path.parent().is_some_and(Path::is_dir) {
+        return Ok(Vec::new()); // no connector ever ran here
+    }
     let _lock = hold(journal_path)?;
     Ok(journal::restore(journal_path)?)
 }

@@ -58,7 +58,7 @@ impl DropReason {
 }
 
 /// Why the device was told "no".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RefusalReason {
     /// Disconnected, or an error state blocks protected destinations.
     Blocked,

@@ -222,6 +222,11 @@ impl Datapath {
         self.refusals.iter()
     }
 
+    /// How many packets were refused, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (crate::counters::RefusalReason, u64)> {
+        self.refusals.by_reason()
+    }
+
     fn drop(&mut self, reason: DropReason) {
         self.counters.count(reason);
     }

@@ -23,13 +23,14 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock of a connector's state folder, which is made if it is missing (0700), without waiting.
+    /// Takes the lock of a connector's state folder, which is made if it is missing, without waiting. Others may pass
+    /// through the folder to the control socket, but not look into it (0711).
     ///
     /// # Errors
     /// [`Error::Locked`] names the process that holds it; otherwise the folder or file cannot be made or written.
     pub fn of_instance(state_dir: &Path) -> Result<Self, Error> {
         let fail = |source| state_error(state_dir, source);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(fail)?;
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(state_dir).map_err(fail)?;
         Self::acquire(&state_dir.join("connector.lock"), Duration::ZERO)
     }
 
@@ -45,7 +46,7 @@ impl FileLock {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o644)
+            .mode(0o600)
             .open(path)
             .map_err(fail)?;
         let deadline = Instant::now() + patience;

@@ -86,9 +86,19 @@ fn status_comes_as_it_was_published() {
 }
 
 #[test]
+fn status_comes_even_when_the_engine_does_not_answer() {
+    let (keep, kept) = std::sync::mpsc::sync_channel(1);
+    let hold = move |command| keep.send(command).unwrap();
+    let status = with_service(everybody(), hold, async |path| client::get_status(path).await.unwrap());
+    assert_eq!(status, example());
+    assert!(matches!(kept.recv().unwrap(), Command::Refresh { .. }));
+}
+
+#[test]
 fn commands_reach_the_connector_and_are_answered() {
     let obey = |command| match command {
         Command::Up { reply } => reply.send(Ok(())).unwrap(),
+        Command::Refresh { reply } => reply.send(()).unwrap(),
         Command::Down { reply } => {
             let error = CommandError { message: "busy".into(), hint: Some("wait".into()) };
             reply.send(Err(error)).unwrap();

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Diagnostic;
 use super::origin::{Origin, Setting};
 use super::overrides::Override;
-use super::schema::{self, Kind, Preset};
+use super::schema::{self, Preset};
 use super::secret::Secret;
 use super::source::Source;
 
@@ -94,10 +94,7 @@ impl<'a> Reader<'a> {
             Preset::Text(text) => text,
             Preset::None | Preset::Boolean(_) | Preset::Integer(_) => "",
         };
-        let words = match schema::find(table, key).map(|key| key.kind) {
-            Some(Kind::Choice(words)) => words,
-            _ => &[],
-        };
+        let words = schema::find(table, key).map_or(&[][..], |key| key.kind.words());
         let expected = format!("one of {}", words.join(", "));
         self.read(table, key, preset, &expected, |value| {
             let written = value.as_str()?;
@@ -169,10 +166,7 @@ impl<'a> Reader<'a> {
             Preset::Integer(number) => number,
             Preset::None | Preset::Boolean(_) | Preset::Text(_) => 0,
         };
-        let (min, max) = match schema::find(table, key).map(|key| key.kind) {
-            Some(Kind::Integer { min, max } | Kind::IntegerOr { min, max, .. }) => (min, max),
-            _ => (i64::MIN, i64::MAX),
-        };
+        let (min, max) = schema::find(table, key).map_or((0, 0), |key| key.kind.range());
         let expected = format!("a whole number from {min} to {max}");
         self.read(table, key, preset, &expected, |value| {
             whole_number(value).filter(|number| (min..=max).contains(number))

@@ -26,6 +26,30 @@ pub(super) enum Kind {
     Zones,
 }
 
+impl Kind {
+    /// The words of a choice; none for other kinds.
+    pub(super) fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Choice(words) => words,
+            Self::Boolean
+            | Self::Integer { .. }
+            | Self::IntegerOr { .. }
+            | Self::Text
+            | Self::List
+            | Self::Headers
+            | Self::Zones => &[],
+        }
+    }
+
+    /// The least and the greatest number; zeros for other kinds.
+    pub(super) fn range(self) -> (i64, i64) {
+        match self {
+            Self::Integer { min, max } | Self::IntegerOr { min, max, .. } => (min, max),
+            Self::Boolean | Self::Text | Self::Choice(_) | Self::List | Self::Headers | Self::Zones => (0, 0),
+        }
+    }
+}
+
 /// The value of a key that nobody gave. Lists and tables are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Preset {

@@ -1,6 +1,8 @@
 //! The prefixes that virtual addresses are taken from: chosen so that nothing on the device uses them, and remembered.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -103,9 +105,15 @@ pub fn load(path: &Path) -> Option<Saved> {
 pub fn save(path: &Path, saved: &Saved) -> anyhow::Result<()> {
     let text = serde_json::to_vec(saved).context("failed to write virtual addresses")?;
     let temporary = path.with_extension("new");
-    std::fs::write(&temporary, text)
+    write_private(&temporary, &text)
         .and_then(|()| std::fs::rename(&temporary, path))
         .with_context(|| format!("failed to save virtual addresses: `{}`", path.display()))
+}
+
+/// Names of internal hosts are nobody else's business.
+fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text)
 }
 
 /// Chooses prefixes that nothing on the device touches; what was chosen before, if it is still free.

@@ -86,7 +86,7 @@ impl Connection {
         let mut changes = vec![format!("link {name} with {} addresses", written.addresses.len())];
         changes.push(format!("{} routes in table {}", written.routes.len(), network::TABLE));
         changes.push(format!("{} routing rules", written.rules.len()));
-        let notes = notes(&tun);
+        let notes = notes(&tun, setup);
         let resolvers = resolvers(&pool, facts.ipv6_available);
         let engine = start_engine(setup, tun, &plan, &pool, addresses, facts.ipv6_available, events, seed)?;
         let _ = engine.commands.send(Command::SetPeers(peers)).await; // its queue is new and empty
@@ -132,9 +132,9 @@ impl Connection {
         self.dns.renew(&mut self.guardian, link, &self.resolvers, domains, &self.commands).await;
     }
 
-    /// Whether the engine has ended by itself.
-    pub(super) fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    /// Asks a local forwarder no more that asks us itself.
+    pub(super) async fn leave_forwarder(&mut self, server: SocketAddr) {
+        self.dns.leave_forwarder(&mut self.guardian, server, &self.commands).await;
     }
 
     /// Takes all of it back: names first, so that nothing is sent to a resolver that is gone.
@@ -212,12 +212,14 @@ fn start_engine(
 
 /// The engine's own thread: nothing that happens elsewhere keeps packets waiting.
 fn run_engine(parts: Parts) {
+    let events = parts.events.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.context("failed to start the engine").and_then(|runtime| {
         runtime.block_on(async { Engine::new(parts).context("failed to watch the TUN")?.run().await })
     });
     if let Err(error) = result {
         tracing::error!("the engine ended: {error:#}");
+        let _ = events.blocking_send(Event::Ended); // a supervisor that is gone has nothing to mend
     }
 }
 
@@ -314,13 +316,19 @@ fn resolvers(pool: &AddressPool, has_ipv6: bool) -> Vec<IpAddr> {
     resolvers
 }
 
-fn notes(tun: &Tun) -> Vec<String> {
+/// What works less well than it could.
+fn notes(tun: &Tun, setup: &Setup) -> Vec<String> {
     let offloads = tun.offloads();
-    match (offloads.tcp_segmentation, offloads.udp_segmentation) {
-        (true, true) => Vec::new(),
-        (true, false) => vec!["no UDP offload on the TUN: UDP costs more".to_owned()],
-        (false, _) => vec!["no offload on the TUN: everything costs more".to_owned()],
-    }
+    let cost = match (offloads.tcp_segmentation, offloads.udp_segmentation) {
+        (true, true) => None,
+        (true, false) => Some("no UDP offload on the TUN: UDP costs more".to_owned()),
+        (false, _) => Some("no offload on the TUN: everything costs more".to_owned()),
+    };
+    let several = setup.config.gateways.iter().filter(|gateway| gateway.endpoints.len() > 1);
+    let first_only = several.map(|gateway| {
+        format!("gateway `{}`: only the first endpoint is used in this version", gateway.name)
+    });
+    cost.into_iter().chain(first_only).collect()
 }
 
 fn mtu(setup: &Setup) -> u16 {

@@ -6,6 +6,7 @@
 mod command;
 mod dns_tcp;
 mod io;
+mod loop_probe;
 mod names;
 mod observe;
 mod system_upstream;
@@ -61,6 +62,7 @@ pub struct Engine {
     answer: Vec<u8>,
     tcp: DnsTcp,
     upstream: SystemUpstream,
+    loop_probe: loop_probe::LoopProbe,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     observer: observe::Observer,
@@ -91,6 +93,7 @@ impl Engine {
             answer: Vec::with_capacity(4096),
             tcp: DnsTcp::default(),
             upstream: SystemUpstream::new(parts.mark),
+            loop_probe: loop_probe::LoopProbe::default(),
             commands: parts.commands,
             events: parts.events,
             observer: observe::Observer::new(parts.gateways),
@@ -104,6 +107,7 @@ impl Engine {
     /// # Errors
     /// When the TUN can no longer be used.
     pub async fn run(mut self) -> anyhow::Result<()> {
+        self.know_mappings();
         self.settle(Instant::now());
         loop {
             let wake = self.wait().await;
@@ -136,6 +140,7 @@ impl Engine {
             self.resolver.poll_timeout(),
             self.save_at,
             self.observer.poll_timeout(),
+            self.loop_probe.poll_timeout(),
         ];
         machines.into_iter().flatten().fold(self.expire_at, Instant::min)
     }
@@ -143,6 +148,7 @@ impl Engine {
     fn handle_timers(&mut self, now: Instant) {
         self.datapath.handle_timeout(now);
         self.resolver.handle_timeout(now);
+        self.send_probes(now);
         if self.save_at.is_some_and(|at| at <= now) {
             self.save();
         }
@@ -175,8 +181,11 @@ impl Engine {
     }
 
     fn expire_mappings(&mut self) {
-        let expired: std::collections::BTreeSet<_> =
-            self.resolver.expire_mappings(wall()).into_iter().collect();
+        let (now, used) = (wall(), self.datapath.destinations());
+        for address in used {
+            self.resolver.touch(address, now); // a connection may be older than its name's last query
+        }
+        let expired: std::collections::BTreeSet<_> = self.resolver.expire_mappings(now).into_iter().collect();
         self.datapath.retain_mappings(|address, _| !expired.contains(&address));
     }
 

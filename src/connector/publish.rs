@@ -10,10 +10,13 @@ use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
 use crate::config::{Application, Gateway, keys};
 use crate::session::{Fault, Severity, View};
-use crate::status::{ApplicationStatus, DnsStatus, GatewayState, GatewayStatus, Refusal, Status};
+use crate::status::{ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, Refusal, Status};
 
 /// Hosts of an application that are shown; a list of 100,000 domains is counted.
 const MOST_HOSTS: usize = 5;
+
+/// A DNS server that failed this often in a row is called silent: one lost packet is nothing to tell.
+const FAILURES_OF_A_SILENT_SERVER: u32 = 2;
 
 /// Puts the status together.
 pub(super) fn status(
@@ -24,12 +27,14 @@ pub(super) fn status(
     since: SystemTime,
 ) -> Status {
     let config = &setup.config;
+    let warnings = warnings(setup, connection, snapshot);
+    let is_warned = !silent_servers(setup, snapshot).is_empty();
     let gateways = config.gateways.iter().zip(&setup.keys).enumerate();
     let applications = config.applications.iter().enumerate();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: view.state,
-        colour: view.colour,
+        colour: if is_warned && view.colour == Colour::Green { Colour::Yellow } else { view.colour },
         message: view.message.clone(),
         hint: view.hint.clone(),
         since: time(since),
@@ -46,7 +51,7 @@ pub(super) fn status(
         dns: connection.map(|connection| connection.dns.status().clone()).unwrap_or_else(off),
         system_changes: connection.map(|connection| connection.changes.clone()).unwrap_or_default(),
         drops: drops(snapshot),
-        warnings: warnings(setup, connection, snapshot),
+        warnings,
         not_effective: config.not_effective.iter().map(|entry| entry.key.clone()).collect(),
     }
 }
@@ -172,8 +177,8 @@ fn drops(snapshot: Option<&Snapshot>) -> std::collections::BTreeMap<String, u64>
     let Some(snapshot) = snapshot else { return std::collections::BTreeMap::new() };
     let mut drops: std::collections::BTreeMap<String, u64> =
         snapshot.drops.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-    for refused in &snapshot.refusals {
-        *drops.entry(format!("refused_{}", refused.reason.code())).or_default() += refused.count;
+    for (reason, count) in &snapshot.refused {
+        drops.insert(format!("refused_{}", reason.code()), *count);
     }
     drops
 }
@@ -183,12 +188,28 @@ fn warnings(setup: &Setup, connection: Option<&Connection>, snapshot: Option<&Sn
     if let Some(connection) = connection {
         warnings.extend(connection.notes.iter().cloned());
     }
+    warnings.extend(silent_servers(setup, snapshot));
     if let Some((count, Some(error))) =
         snapshot.map(|snapshot| &snapshot.unsent).filter(|(count, _)| *count > 0)
     {
         warnings.push(format!("{count} datagrams to gateways could not be sent: {error}"));
     }
     warnings
+}
+
+/// DNS servers inside tunnels that do not answer, though their gateway does.
+fn silent_servers(setup: &Setup, snapshot: Option<&Snapshot>) -> Vec<String> {
+    let Some(snapshot) = snapshot else { return Vec::new() };
+    let sentence = |(via, server, health): &(dns::Via, std::net::SocketAddr, dns::ServerHealth)| {
+        let dns::Via::Gateway(gateway) = via else { return None };
+        let is_proven = snapshot.gateways.get(*gateway as usize)?.as_ref()?.state == Seen::Proven;
+        let is_silent = is_proven && health.failed_in_a_row >= FAILURES_OF_A_SILENT_SERVER;
+        let name = &setup.config.gateways.get(*gateway as usize)?.name;
+        is_silent.then(|| {
+            format!("DNS server {server} behind gateway `{name}` does not answer: names it serves fail")
+        })
+    };
+    snapshot.servers.iter().filter_map(sentence).collect()
 }
 
 /// The wall time of an instant, seen from a snapshot taken now.

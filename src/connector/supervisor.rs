@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,6 +17,10 @@ use crate::status::Status;
 
 /// Commands of people and programs that may wait.
 const COMMAND_QUEUE: usize = 16;
+/// A connection that could not be made is tried again after this long,
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// then after twice as long each time, up to this.
+const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// Runs until a signal says so.
 ///
@@ -45,6 +49,8 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
         events,
         event_queue,
         command_queue,
+        retry_at: None,
+        retry_after: FIRST_RETRY,
     };
     supervisor.handle(Input::Start).await?;
     supervisor.work(&mut signals).await?;
@@ -63,6 +69,10 @@ struct Supervisor {
     events: mpsc::Sender<Event>,
     event_queue: mpsc::Receiver<Event>,
     command_queue: mpsc::Receiver<Command>,
+    /// When a connection that could not be made is tried again.
+    retry_at: Option<Instant>,
+    /// How long after the next failure.
+    retry_after: Duration,
 }
 
 impl Supervisor {
@@ -76,8 +86,8 @@ impl Supervisor {
                 Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
                 () = disturbed(&mut self.connection) => self.renew_dns().await?,
+                () = until(self.retry_at) => self.connect_anew().await?,
             }
-            self.watch_engine().await?;
         }
     }
 
@@ -106,6 +116,7 @@ impl Supervisor {
         match action {
             Action::BringUp => return Ok(self.bring_up().await),
             Action::TakeDown => {
+                self.retry_at = None;
                 if let Some(connection) = self.connection.take() {
                     connection.take_down().await?;
                 }
@@ -122,9 +133,12 @@ impl Supervisor {
             Ok(connection) => {
                 let fault = publish::dns_fault(connection.dns.status());
                 self.connection = Some(connection);
+                (self.retry_at, self.retry_after) = (None, FIRST_RETRY);
                 fault.map(Input::SystemFault)
             }
             Err(error) => {
+                self.retry_at = Some(Instant::now() + self.retry_after);
+                self.retry_after = (self.retry_after * 2).min(LAST_RETRY);
                 let hint = error.chain().find_map(|cause| cause.downcast_ref::<platform::Error>()?.hint());
                 let fault = Fault {
                     what: format!("{error:#}"),
@@ -145,9 +159,8 @@ impl Supervisor {
     async fn handle_command(&mut self, command: Command) -> anyhow::Result<()> {
         match command {
             Command::Up { reply } => {
-                // a connection that could not be made is tried again
                 if self.connection.is_none() && self.session.is_up() {
-                    self.handle(Input::Down).await?;
+                    self.connect_anew().await?; // it could not be made before
                 }
                 self.handle(Input::Up).await?;
                 let _ = reply.send(self.outcome()); // who asked may be gone
@@ -181,6 +194,8 @@ impl Supervisor {
                 self.handle(Input::HandshakeTimeout(id as usize)).await
             }
             Event::Gateway { state: GatewayState::Trying, .. } => Ok(()),
+            Event::Ended => self.connect_anew().await,
+            Event::ForwarderLoop(server) => self.leave_forwarder(server).await,
             Event::AddressesChanged(entries) => {
                 if let Some(connection) = &self.connection {
                     save_addresses(&self.setup, connection.pool, entries);
@@ -193,18 +208,26 @@ impl Supervisor {
     async fn renew_dns(&mut self) -> anyhow::Result<()> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         connection.renew_dns().await;
+        self.judge_dns().await
+    }
+
+    async fn leave_forwarder(&mut self, server: std::net::SocketAddr) -> anyhow::Result<()> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        connection.leave_forwarder(server).await;
+        self.judge_dns().await
+    }
+
+    async fn judge_dns(&mut self) -> anyhow::Result<()> {
+        let Some(connection) = &self.connection else { return Ok(()) };
         match publish::dns_fault(connection.dns.status()) {
             Some(fault) => self.handle(Input::SystemFault(fault)).await,
             None => self.handle(Input::SystemRecovered).await,
         }
     }
 
-    /// An engine that ended by itself leaves nothing open: it is taken down, and made anew once.
-    async fn watch_engine(&mut self) -> anyhow::Result<()> {
-        if !self.connection.as_ref().is_some_and(Connection::has_ended) {
-            return Ok(());
-        }
-        tracing::error!("the engine has ended: connecting anew");
+    /// After a failure to connect, or the engine's own end: whatever is left is taken down, and all is made anew.
+    async fn connect_anew(&mut self) -> anyhow::Result<()> {
+        tracing::info!("connecting anew");
         self.handle(Input::Down).await?;
         self.handle(Input::Up).await
     }
@@ -222,6 +245,13 @@ impl Supervisor {
             self.since,
         );
         self.publisher.send_replace(Arc::new(status));
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use platform::dns_config::{
-    Applied, Check, DnsMode, FileWatch, ProbedMode, ResolvConf, Resolved, SYSTEM_FILE, probe,
+    Applied, Check, DnsMode, FileWatch, ProbedMode, ResolvConf, Resolved, SYSTEM_FILE, UPLINK_FILE, probe,
 };
 use platform::undo::Undo;
 use tokio::io::unix::AsyncFd;
@@ -29,8 +29,8 @@ pub(super) struct SystemDns {
 }
 
 enum Way {
-    /// By D-Bus; the link's end takes it back.
-    Resolved(Box<Resolved>),
+    /// By D-Bus; the link's end takes it back. The watch is of the list of the links' servers.
+    Resolved { resolved: Box<Resolved>, watch: Option<AsyncFd<FileWatch>> },
     /// By the file; the guardian takes it back.
     File { conf: Box<ResolvConf>, announced: Announced, watch: Option<AsyncFd<FileWatch>> },
     /// Not at all, or it failed.
@@ -81,7 +81,9 @@ impl SystemDns {
     /// What was changed on the system, as a sentence.
     pub(super) fn change(&self) -> Option<String> {
         match &self.way {
-            Way::Resolved(_) => Some(format!("{} routing domains in systemd-resolved", self.status.zones)),
+            Way::Resolved { .. } => {
+                Some(format!("{} routing domains in systemd-resolved", self.status.zones))
+            }
             Way::File { conf, .. } => Some(format!("file {}", conf.path().display())),
             Way::None => None,
         }
@@ -95,17 +97,15 @@ impl SystemDns {
                 return;
             }
             match &mut self.way {
-                Way::Resolved(resolved) => {
-                    resolved.restarted().await;
-                    self.renew_at = Some(Instant::now());
+                Way::Resolved { resolved, watch } => tokio::select! {
+                    () = resolved.restarted() => self.renew_at = Some(Instant::now()),
+                    () = changed(watch.as_ref()) => self.renew_at = Some(soonest(self.written_at)),
+                },
+                Way::File { watch, .. } => {
+                    changed(watch.as_ref()).await;
+                    self.renew_at = Some(soonest(self.written_at));
                 }
-                Way::File { watch: Some(watch), .. } => {
-                    if changed(watch).await {
-                        let soonest = self.written_at.map(|at| at + REWRITE_INTERVAL);
-                        self.renew_at = Some(soonest.map_or_else(Instant::now, |at| at.max(Instant::now())));
-                    }
-                }
-                Way::File { watch: None, .. } | Way::None => std::future::pending().await,
+                Way::None => std::future::pending().await,
             }
         }
     }
@@ -121,7 +121,9 @@ impl SystemDns {
     ) {
         self.renew_at = None;
         match std::mem::replace(&mut self.way, Way::None) {
-            Way::Resolved(resolved) => self.set_resolved(resolved, link, resolvers, domains, engine).await,
+            Way::Resolved { resolved, .. } => {
+                self.set_resolved(resolved, link, resolvers, domains, engine).await
+            }
             Way::File { conf, announced, watch } => match conf.check(resolvers) {
                 Check::Ours => self.way = Way::File { conf, announced, watch },
                 Check::ChangedByOther(_) | Check::Gone => {
@@ -136,6 +138,37 @@ impl SystemDns {
             },
             Way::None => {}
         }
+    }
+
+    /// A forwarder of this device asks our resolver what we ask it: it is left out; where it was the only server, the
+    /// file is given back, since other names must go on.
+    pub(super) async fn leave_forwarder(
+        &mut self,
+        guardian: &mut Guardian,
+        server: SocketAddr,
+        engine: &mpsc::Sender<Command>,
+    ) {
+        let left = self.status.physical_servers.iter().filter_map(|text| text.parse().ok());
+        let left: Vec<SocketAddr> = left.filter(|other| *other != server).collect();
+        let note = format!(
+            "the forwarder {server} on this device takes its servers from resolv.conf, and so asks us"
+        );
+        if !left.is_empty() {
+            tracing::warn!("DNS: {note}: it is left out");
+            self.use_servers(left, engine).await;
+            self.status.note = Some(note);
+            return;
+        }
+        if let Way::File { conf, announced, .. } = std::mem::replace(&mut self.way, Way::None) {
+            if let Err(error) = conf.change().undo() {
+                tracing::error!("DNS: {error}");
+            }
+            let _ = guardian.withdraw(announced); // undoing it once more would be harmless
+        }
+        self.fail_with(
+            "resolv.conf",
+            format!("{note}; hint: give the forwarder servers of its own, then `down` and `up`"),
+        );
     }
 
     async fn set_resolved(
@@ -165,7 +198,8 @@ impl SystemDns {
         if let Err(error) = resolved.flush_caches().await {
             tracing::debug!("{error}");
         }
-        self.way = Way::Resolved(resolved);
+        self.written_at = Some(Instant::now());
+        self.way = Way::Resolved { resolved, watch: watch(FileWatch::new(vec![UPLINK_FILE.into()])) };
     }
 
     async fn set_file(
@@ -201,18 +235,11 @@ impl SystemDns {
 
     fn keep_file(&mut self, conf: ResolvConf, announced: Announced) {
         tracing::info!("DNS: resolv.conf lists our resolver alone");
-        #[expect(
-            deprecated,
-            reason = "what replaces it is unsafe; the watch owns its descriptor and never changes it"
-        )]
-        let watch = conf.watch(Path::new(SYSTEM_FILE)).and_then(AsyncFd::new);
-        if let Err(error) = &watch {
-            tracing::warn!("DNS: failed to watch resolv.conf: {error}");
-        }
         self.status.state = "active".to_owned();
         self.status.note = None;
         self.written_at = Some(Instant::now());
-        self.way = Way::File { conf: Box::new(conf), announced, watch: watch.ok() };
+        let watch = watch(conf.watch(Path::new(SYSTEM_FILE)));
+        self.way = Way::File { conf: Box::new(conf), announced, watch };
     }
 
     async fn use_servers(&mut self, servers: Vec<SocketAddr>, engine: &mpsc::Sender<Command>) {
@@ -234,12 +261,36 @@ impl SystemDns {
     }
 }
 
-async fn changed(watch: &AsyncFd<FileWatch>) -> bool {
-    let Ok(mut guard) = watch.readable().await else { return std::future::pending().await };
-    let changed = watch.get_ref().drain();
-    guard.clear_ready();
-    match changed {
-        Ok(changed) => changed,
-        Err(_) => std::future::pending().await,
+/// When the next write may be, so that it never comes to a war.
+fn soonest(written_at: Option<Instant>) -> Instant {
+    let now = Instant::now();
+    written_at.map_or(now, |at| now.max(at + REWRITE_INTERVAL))
+}
+
+/// Registers a watch with the runtime; without one we only do not notice.
+fn watch(watch: std::io::Result<FileWatch>) -> Option<AsyncFd<FileWatch>> {
+    #[expect(
+        deprecated,
+        reason = "what replaces it is unsafe; the watch owns its descriptor and never changes it"
+    )]
+    let watch = watch.and_then(AsyncFd::new);
+    if let Err(error) = &watch {
+        tracing::warn!("DNS: failed to watch the system's file: {error}");
+    }
+    watch.ok()
+}
+
+/// Waits until one of the watched files has changed; without a watch for ever.
+async fn changed(watch: Option<&AsyncFd<FileWatch>>) {
+    let Some(watch) = watch else { return std::future::pending().await };
+    loop {
+        let Ok(mut guard) = watch.readable().await else { return std::future::pending().await };
+        let changed = watch.get_ref().drain();
+        guard.clear_ready();
+        match changed {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(_) => return std::future::pending().await,
+        }
     }
 }

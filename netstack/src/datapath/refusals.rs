@@ -31,12 +31,18 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     by_grant: std::collections::BTreeMap<u32, Refusal>,
+    by_reason: std::collections::BTreeMap<RefusalReason, u64>,
 }
 
 impl Refusals {
     pub(super) fn note(&mut self, refusal: Refusal) {
         let count = self.by_grant.get(&refusal.grant).map_or(0, |earlier| earlier.count) + 1;
         self.by_grant.insert(refusal.grant, Refusal { count, ..refusal });
+        *self.by_reason.entry(refusal.reason).or_default() += 1;
+    }
+
+    pub(super) fn by_reason(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
+        self.by_reason.iter().map(|(reason, count)| (*reason, *count))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Refusal> {

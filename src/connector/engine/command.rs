@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use netstack::counters::RefusalReason;
 use netstack::datapath::Refusal;
 use netstack::policy::Policy;
 use netstack::wireguard::{PeerConfig, PeerStats};
@@ -35,6 +36,10 @@ pub enum Event {
         /// How it stands now.
         state: GatewayState,
     },
+    /// The engine has ended by itself, because the TUN was taken away.
+    Ended,
+    /// A local forwarder asks us what we ask it.
+    ForwarderLoop(SocketAddr),
     /// The table of virtual addresses is to be saved.
     AddressesChanged(Vec<dns::Entry>),
 }
@@ -61,6 +66,8 @@ pub struct Snapshot {
     pub flows: Vec<u32>,
     /// Last refusals by grant.
     pub refusals: Vec<Refusal>,
+    /// How many were refused, by reason.
+    pub refused: Vec<(RefusalReason, u64)>,
     /// Packets dropped, by reason.
     pub drops: BTreeMap<&'static str, u64>,
     /// Datagrams that the system would not send, and its last reason.
@@ -88,7 +95,10 @@ impl Engine {
                     self.datapath.set_peer(id, peer, now);
                 }
             }
-            Command::SetSystemServers(servers) => self.resolver.set_system_servers(servers),
+            Command::SetSystemServers(servers) => {
+                self.loop_probe.plan(&servers, now);
+                self.resolver.set_system_servers(servers);
+            }
             Command::Snapshot(reply) => {
                 let _ = reply.send(self.snapshot(now));
             }
@@ -110,6 +120,7 @@ impl Engine {
             gateways: (0..self.observer.count()).map(gateway).collect(),
             flows: self.datapath.flows_by_application(MOST_APPLICATIONS),
             refusals: self.datapath.refusals().copied().collect(),
+            refused: self.datapath.refused().collect(),
             drops: drops.filter(|(_, count)| *count > 0).collect(),
             unsent: (self.io.refused, self.io.last_error.clone()),
             addresses: self.resolver.pool().len(),

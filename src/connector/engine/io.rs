@@ -37,6 +37,10 @@ pub(super) enum Ready {
 pub(super) struct Io {
     tun: AsyncFd<Tun>,
     sockets: Vec<AsyncFd<UdpEndpoint>>,
+    /// Index of the socket of each family: IPv4, IPv6.
+    by_family: [Option<usize>; 2],
+    /// The network was read last: the TUN has the next turn.
+    is_tun_next: bool,
     tun_buffer: Box<[u8]>,
     receive_buffers: Vec<Box<[u8]>>,
     /// The socket that would take no more; the TUN is not read until it does.
@@ -48,7 +52,14 @@ pub(super) struct Io {
 
 impl Io {
     pub(super) fn new(tun: Tun, sockets: Vec<UdpEndpoint>) -> std::io::Result<Self> {
+        let family = |is_ipv4| {
+            let is_of =
+                |socket: &UdpEndpoint| socket.local_address().is_ok_and(|local| local.is_ipv4() == is_ipv4);
+            sockets.iter().position(is_of)
+        };
         Ok(Self {
+            by_family: [family(true), family(false)],
+            is_tun_next: false,
             tun: watched(tun)?,
             sockets: sockets.into_iter().map(watched).collect::<std::io::Result<_>>()?,
             tun_buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -59,21 +70,28 @@ impl Io {
         })
     }
 
-    /// Waits until something can be done.
-    pub(super) async fn ready(&self) -> Ready {
-        std::future::poll_fn(|context| {
-            for (index, socket) in self.sockets.iter().enumerate() {
-                if socket.poll_read_ready(context).is_ready() {
-                    return Poll::Ready(Ready::Socket(index));
-                }
+    /// Waits until something can be done; TUN and network take turns when both can be read.
+    pub(super) async fn ready(&mut self) -> Ready {
+        let ready = std::future::poll_fn(|context| {
+            if let Some(socket) = self.blocked.and_then(|index| self.sockets.get(index))
+                && socket.poll_write_ready(context).is_ready()
+            {
+                return Poll::Ready(Ready::Writable);
             }
-            match self.blocked.and_then(|index| self.sockets.get(index)) {
-                Some(socket) if socket.poll_write_ready(context).is_ready() => Poll::Ready(Ready::Writable),
-                Some(_) => Poll::Pending,
-                None => self.tun.poll_read_ready(context).map(|_| Ready::Tun),
+            let can_read_tun = self.blocked.is_none() && self.tun.poll_read_ready(context).is_ready();
+            if can_read_tun && self.is_tun_next {
+                return Poll::Ready(Ready::Tun);
+            }
+            let socket = self.sockets.iter().position(|socket| socket.poll_read_ready(context).is_ready());
+            match socket {
+                Some(index) => Poll::Ready(Ready::Socket(index)),
+                None if can_read_tun => Poll::Ready(Ready::Tun),
+                None => Poll::Pending,
             }
         })
-        .await
+        .await;
+        self.is_tun_next = matches!(ready, Ready::Socket(_));
+        ready
     }
 
     /// Sends and writes all that waits.
@@ -126,9 +144,7 @@ impl Io {
     }
 
     fn socket_for(&self, destination: SocketAddr) -> Option<usize> {
-        self.sockets.iter().position(|socket| {
-            socket.get_ref().local_address().is_ok_and(|local| local.is_ipv4() == destination.is_ipv4())
-        })
+        self.by_family[usize::from(destination.is_ipv6())]
     }
 }
 

@@ -7,14 +7,19 @@ use dns::{Client, Outcome, Transmit, Transport, Via};
 use netstack::datapath::{Arrival, Mapping};
 
 use super::system_upstream::Reply;
-use super::{Engine, wall};
+use super::{Engine, Event, wall};
 
+/// The number of a query that is nobody's: a probe for loops.
+const PROBE: u64 = u64::MAX;
 /// Rounds of the pump before the loop goes on; whatever is left is taken up at the next wake-up.
 const MOST_ROUNDS: usize = 64;
 
 impl Engine {
     /// A query over UDP, as it came from the TUN.
     pub(super) fn handle_query(&mut self, source: SocketAddr, local: SocketAddr, query: &[u8], now: Instant) {
+        if let Some(server) = self.loop_probe.recognise(query) {
+            return self.tell(Event::ForwarderLoop(server));
+        }
         let client = Client { source, local, transport: Transport::Udp, connection: 0 };
         match self.resolver.handle_query(client, query, now, &mut self.answer) {
             Outcome::Answer => self.datapath.send_to_device(local, source, &self.answer),
@@ -22,8 +27,26 @@ impl Engine {
         }
     }
 
+    /// Programs may hold addresses that an earlier run gave out.
+    pub(super) fn know_mappings(&mut self) {
+        for mapping in self.resolver.mappings() {
+            let known = Mapping { gateway: mapping.gateway, real: mapping.real, grant: mapping.grant };
+            self.datapath.add_mapping(mapping.virtual_address, known);
+        }
+    }
+
+    /// Asks local forwarders for names that only we know.
+    pub(super) fn send_probes(&mut self, now: Instant) {
+        for (server, query) in self.loop_probe.take_due(now) {
+            self.upstream.send(PROBE, server, Transport::Udp, query);
+        }
+    }
+
     /// What a server of the physical links answered.
     pub(super) fn handle_reply(&mut self, reply: Reply, now: Instant) {
+        if reply.query == PROBE {
+            return;
+        }
         match reply.result {
             Ok(payload) => self.resolver.handle_response(reply.query, reply.server, &payload, now, wall()),
             Err(_) => self.resolver.handle_upstream_failure(reply.query, reply.server, now),
