@@ -140,14 +140,14 @@ impl Datapath {
     }
 }
 
-/// Offload facts that agree with the packet: the checksum that is left open is the transport's own. That of a packet
-/// within the payload is finished here. `None`: they contradict the packet; what they would have us write might change
-/// what was allowed.
+/// Offload facts that agree with the packet: the checksum that is left open is the transport's own. That of an echo
+/// or of a packet within the payload is finished here. `None`: they contradict the packet; what they would have us
+/// write might change what was allowed.
 fn settled(packet: &mut [u8], facts: &Facts, offload: Offload) -> Option<Offload> {
     if offload.checksum_start.is_none() || offload.is_of_transport(facts) {
         return Some(offload);
     }
-    let is_finished = offload.is_of_payload(facts) && segment::finish_checksum(packet, &offload);
+    let is_finished = offload.is_apart_from_ports(facts) && segment::finish_checksum(packet, &offload);
     is_finished.then_some(Offload::NONE)
 }
 

@@ -75,11 +75,14 @@ impl Offload {
         self.checksum_start.map(usize::from) == Some(facts.transport_at) && self.checksum_offset == field
     }
 
-    /// Whether the unfinished checksum lies in the packet's payload, as that of a packet within a packet.
-    pub fn is_of_payload(&self, facts: &Facts) -> bool {
+    /// Whether finishing the checksum leaves what the packet was judged by as it is: it is that of an echo, or of a
+    /// packet within the payload.
+    pub fn is_apart_from_ports(&self, facts: &Facts) -> bool {
         let header = match facts.transport {
             Transport::Tcp(tcp) => tcp.header_length,
-            Transport::Udp { .. } | Transport::Echo { .. } => 8,
+            Transport::Udp { .. } => 8,
+            Transport::Echo { .. } if self.checksum_offset == 2 => 0,
+            Transport::Echo { .. } => 8,
             Transport::Error | Transport::Fragment | Transport::Other => return false,
         };
         self.segmentation == Segmentation::None

@@ -41,6 +41,18 @@ fn an_unfinished_checksum_is_finished_for_the_translated_packet() {
 }
 
 #[test]
+fn an_echo_with_an_unfinished_checksum_is_finished_before_it_is_translated() {
+    let mut world = World::new();
+    world.carried(&echo(DEVICE6, WIKI6, 77, true));
+    let mut second = echo("fd99::2", WIKI6, 77, true);
+    let offload = unfinish(&mut second, Segmentation::None);
+    world.device_sends_with(&second, &offload);
+    let carried = sound(&world.pump()[0]);
+    let Transport::Echo { id, .. } = carried.transport else { panic!("no echo") };
+    assert_ne!(id, 77, "another program has that identifier in the tunnel");
+}
+
+#[test]
 fn a_super_packet_leaves_as_sound_segments_with_all_bytes_once() {
     let mut world = World::new();
     let (device, name) = ("100.64.0.1:4000", "100.64.0.20:80");
