@@ -54,7 +54,7 @@ pub enum State {
     Degraded,
     /// On purpose: the device or the person may not use the applications.
     Blocked,
-    /// No gateway answers any more, or the system does not let us; protected destinations are blocked.
+    /// No gateway answers any more, or the system does not let us; protected destinations are refused.
     Failed,
 }
 

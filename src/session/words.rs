@@ -6,6 +6,9 @@ use crate::status::State;
 /// What is said where protected destinations are refused.
 const BLOCKED: &str = "protected destinations are blocked";
 
+/// What is said where gateways are silent: flows that exist are kept, since the gateway may come back.
+const REFUSED: &str = "new connections to protected destinations are refused";
+
 /// Message and hint of a state.
 pub(super) fn describe(session: &Session, state: State) -> (String, Option<String>) {
     match state {
@@ -70,7 +73,7 @@ fn failed(session: &Session) -> (String, Option<String>) {
         }
         (true, _) => format!("{} does not answer", gateways(&timed_out)),
     };
-    (with_fault(session, format!("Not connected: {message}; {BLOCKED}")), Some(unreachable_hint()))
+    (with_fault(session, format!("Not connected: {message}; {REFUSED}")), Some(unreachable_hint()))
 }
 
 fn is_unreachable(session: &Session) -> bool {
