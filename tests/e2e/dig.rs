@@ -135,7 +135,7 @@ fn parse(text: &str) -> Answer {
             answer.flags = rest.split(';').next().unwrap_or_default().to_owned();
         } else if let Some(rest) = line.strip_prefix(";; ").and_then(|rest| rest.strip_suffix(" SECTION:")) {
             section = rest;
-        } else if section == "QUESTION" && line.starts_with(';') {
+        } else if section == "QUESTION" && line.starts_with(';') && !line.starts_with(";;") {
             answer.question = line.trim_start_matches(';').split_whitespace().collect::<Vec<_>>().join(" ");
         } else if let Some(record) = record(line) {
             match section {

@@ -20,7 +20,7 @@ const KILLS: u32 = 10;
 pub(crate) const RESTORE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The longest time from the start to the kill in a kill during the start.
-const START_SPAN_MS: u64 = 400;
+const START_SPAN_MS: u64 = 150;
 
 /// The longest time from the proven tunnel to the kill in a kill during the run.
 const RUN_SPAN_MS: u64 = 800;
