@@ -166,6 +166,11 @@ impl Datapath {
         self.send.unpop();
     }
 
+    /// How many frames wait for the TUN; the batch holds 256, and one call of input adds up to 64.
+    pub fn frames_waiting(&self) -> usize {
+        self.tun.len()
+    }
+
     /// The next frame (virtio header and packet) to write to the TUN.
     pub fn poll_frame(&mut self) -> Option<&[u8]> {
         if self.tun.is_empty() {

@@ -101,6 +101,11 @@ impl TunBatch {
         self.next == self.used
     }
 
+    /// How many frames wait.
+    pub(crate) fn len(&self) -> usize {
+        self.used - self.next
+    }
+
     /// Gives all frames free.
     pub(crate) fn clear(&mut self) {
         (self.next, self.used) = (0, 0);

@@ -131,8 +131,9 @@ pub fn choose(
     let is_free = |address: Ipv4Addr| {
         let in_shared =
             IpPrefix::new(SHARED.0.into(), SHARED.1).is_ok_and(|shared| shared.contains(address.into()));
-        !(in_shared && is_shared_owned)
-            && !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V4))
+        let is_taken = taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V4));
+        let is_excluded = in_shared && is_shared_owned;
+        !is_taken && !is_excluded
     };
     let is_free_v6 =
         |address: Ipv6Addr| !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V6));

@@ -138,7 +138,13 @@ impl Connection {
     }
 
     /// Takes all of it back: names first, so that nothing is sent to a resolver that is gone.
-    pub(super) async fn take_down(self) -> anyhow::Result<()> {
+    pub(super) async fn take_down(self, setup: &Setup) -> anyhow::Result<()> {
+        let (reply, addresses) = oneshot::channel();
+        if self.commands.send(Command::Addresses(reply)).await.is_ok()
+            && let Ok(entries) = addresses.await
+        {
+            save_addresses(setup, self.pool, entries);
+        }
         let undone = tokio::task::spawn_blocking(move || {
             let result = self.guardian.finish();
             let _ = self.commands.blocking_send(Command::Stop); // ended already: the same
@@ -282,6 +288,7 @@ fn choose_addresses(
     let names: Vec<&str> = setup.config.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
     let entries = saved.map(|saved| saved.entries_for(&names)).unwrap_or_default();
     let (table, left_out) = dns::VirtualPool::restore(pool.ipv4, pool.ipv6, entries, wall());
+    save_addresses(setup, pool, table.entries().collect());
     if left_out > 0 {
         tracing::info!("{left_out} virtual addresses of earlier runs are free again");
     }

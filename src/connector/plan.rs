@@ -164,7 +164,7 @@ fn policy_prefix(prefix: Prefix) -> policy::Prefix {
 
 fn gateway(gateway: &crate::config::Gateway) -> policy::Gateway {
     let address = |is_wanted: fn(&std::net::IpAddr) -> bool| {
-        gateway.addresses.iter().map(|prefix| prefix.address).find(|address| is_wanted(address))
+        gateway.addresses.iter().map(|prefix| prefix.address).find(is_wanted)
     };
     policy::Gateway {
         ipv4: address(std::net::IpAddr::is_ipv4).and_then(|address| match address {

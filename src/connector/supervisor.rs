@@ -118,7 +118,7 @@ impl Supervisor {
             Action::TakeDown => {
                 self.retry_at = None;
                 if let Some(connection) = self.connection.take() {
-                    connection.take_down().await?;
+                    connection.take_down(&self.setup).await?;
                 }
             }
             Action::BlockProtected => self.set_blocked(true).await,

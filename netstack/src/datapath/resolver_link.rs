@@ -12,6 +12,8 @@ use crate::tcp::{Event, FlowId};
 
 /// The port of DNS (RFC 1035, section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
+/// Tries for a port that no connection in TIME-WAIT has: of 16,384 ports at most 512 are held.
+const PORT_TRIES: usize = 8;
 /// Answers that wait for the caller; it fetches them after each batch of at most 64 datagrams.
 const MOST_ARRIVALS: usize = 1_024;
 
@@ -145,6 +147,18 @@ impl Datapath {
         if self.is_lost(gateway, now) {
             return None;
         }
+        (0..PORT_TRIES).find_map(|_| self.try_connect(gateway, local, server, key, now))
+    }
+
+    /// One try with a random port; the stack may still know the one that it hits, from a connection that just ended.
+    fn try_connect(
+        &mut self,
+        gateway: u32,
+        local: std::net::IpAddr,
+        server: SocketAddr,
+        key: TunnelKey,
+        now: Instant,
+    ) -> Option<FlowId> {
         let key = self.conntrack.reserve(key, Owner::Local, now)?;
         match self.tcp.connect(gateway, SocketAddr::new(local, key.local_port), server, now) {
             Ok(flow) => {

@@ -53,6 +53,17 @@ impl Netlink {
         self.set(message).map_err(|source| Error::system("set MTU of", "link", index, source))
     }
 
+    /// Sets how many segments a super-packet of a link may have.
+    ///
+    /// # Errors
+    /// No such link, no CAP_NET_ADMIN, a number that the kernel refuses.
+    pub fn set_most_segments(&mut self, index: u32, segments: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::GsoMaxSegs(segments));
+        self.set(message).map_err(|source| Error::system("set segments of", "link", index, source))
+    }
+
     /// Removes the link of this name; answers whether there was one.
     ///
     /// # Errors

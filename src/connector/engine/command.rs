@@ -20,6 +20,8 @@ pub enum Command {
     SetPeers(Vec<(u32, PeerConfig)>),
     /// The physical links' servers are these.
     SetSystemServers(Vec<SocketAddr>),
+    /// Say who has which virtual address.
+    Addresses(oneshot::Sender<Vec<dns::Entry>>),
     /// Say how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End.
@@ -98,6 +100,9 @@ impl Engine {
             Command::SetSystemServers(servers) => {
                 self.loop_probe.plan(&servers, now);
                 self.resolver.set_system_servers(servers);
+            }
+            Command::Addresses(reply) => {
+                let _ = reply.send(self.resolver.pool().entries().collect());
             }
             Command::Snapshot(reply) => {
                 let _ = reply.send(self.snapshot(now));

@@ -15,10 +15,15 @@ use super::Engine;
 
 /// Largest thing that the TUN or a socket gives at once: a super-packet with its header.
 const BUFFER: usize = 65_536 + 16;
-/// Receive buffers of one call on a socket; each holds up to 64 datagrams where the system joins them.
-const RECEIVE_BUFFERS: usize = 4;
+/// Receive buffers of one call on a socket. Each holds up to 64 datagrams where the system joins them, else one: then
+/// only many together make super-packets for the TUN. Memory is touched only as far as it is used.
+const RECEIVE_BUFFERS: usize = 32;
 /// Reads of one source before others get their turn, so that timers and names stay on time.
 const BUDGET: usize = 32;
+/// Receive calls on a socket before others get their turn.
+const RECEIVE_CALLS: usize = 2;
+/// Frames that may wait for the TUN while further datagrams join them; the batch holds 256.
+const MOST_FRAMES: usize = 128;
 /// A frame longer than this is worth a send of its own: it fills most of a batch.
 const FLUSH_ABOVE: usize = 16 * 1024;
 
@@ -202,7 +207,7 @@ impl Engine {
 
     fn read_socket(&mut self, index: usize, now: Instant) {
         let mut buffers = std::mem::take(&mut self.io.receive_buffers);
-        for _ in 0..BUDGET / RECEIVE_BUFFERS {
+        for _ in 0..RECEIVE_CALLS {
             let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
             let received = {
                 let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));
@@ -214,8 +219,11 @@ impl Engine {
                 Ok(count) => {
                     for (meta, buffer) in metas[..count].iter().zip(&buffers) {
                         self.datapath.handle_network_input(meta.addr, &buffer[..meta.len], meta.stride, now);
-                        self.io.flush_tun(&mut self.datapath);
+                        if self.datapath.frames_waiting() > MOST_FRAMES {
+                            self.io.flush_tun(&mut self.datapath);
+                        }
                     }
+                    self.io.flush_tun(&mut self.datapath);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     clear_read(&self.io.sockets[index]);
