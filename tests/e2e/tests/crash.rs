@@ -148,7 +148,7 @@ fn kill_at_random_moments(resolv_conf: ResolvConf) {
 }
 
 fn when_the_guardian_is_killed_too_restore_takes_back() {
-    for resolv_conf in [ResolvConf::File, ResolvConf::BindMount] {
+    for resolv_conf in [ResolvConf::File, ResolvConf::Symlink, ResolvConf::BindMount] {
         let world = World::new(resolv_conf);
         bind::corp(&world);
         bind::public(&world);

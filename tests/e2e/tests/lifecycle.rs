@@ -41,6 +41,11 @@ pub(crate) fn tests() -> Vec<Test> {
             run: without_a_running_service_the_commands_say_so,
         },
         Test {
+            name: "a_laptop_without_ipv6_is_no_obstacle",
+            needs: &["curl", "named", "nginx", "openssl"],
+            run: a_laptop_without_ipv6_is_no_obstacle,
+        },
+        Test {
             name: "a_wrong_configuration_is_explained",
             needs: &[],
             run: a_wrong_configuration_is_explained,
@@ -49,7 +54,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 fn a_graceful_stop_leaves_nothing_behind() {
-    for resolv_conf in [ResolvConf::File, ResolvConf::BindMount] {
+    for resolv_conf in [ResolvConf::File, ResolvConf::Symlink, ResolvConf::BindMount] {
         for signal in ["TERM", "INT"] {
             let world = World::new(resolv_conf);
             bind::corp(&world);
@@ -179,6 +184,21 @@ fn without_a_running_service_the_commands_say_so() {
         assert_eq!(valid.code, 0, "{arguments:?}: {}{}", valid.stdout, valid.stderr);
     }
     assert!(Snapshot::take(&world).differences(&before).is_none());
+}
+
+fn a_laptop_without_ipv6_is_no_obstacle() {
+    let world = World::new(ResolvConf::File);
+    bind::corp(&world);
+    web::corp(&world);
+    let script = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6";
+    world.on_client("sh", &["-c", script]).success();
+    let before = Snapshot::take(&world);
+    let installation = Installation::new(&world, &Settings::new(&world, &[BY_NAME, BY_ADDRESS].concat()));
+    let mut connector = installation.start();
+    eventually_fetch(&world, "http://wiki.corp.example.com/");
+    eventually_fetch(&world, "http://h000.eng.corp.example.com/");
+    installation.stop(&mut connector);
+    assert_restored(&world, &before, STOP_LIMIT);
 }
 
 fn a_wrong_configuration_is_explained() {

@@ -13,6 +13,8 @@ use crate::process::run;
 pub(crate) enum ResolvConf {
     /// An ordinary file in an ordinary folder.
     File,
+    /// A symbolic link to a file below /run.
+    Symlink,
     /// A file mounted over the name, as container engines do: a rename answers EBUSY.
     BindMount,
     /// A file mounted over the name that nobody can write: EROFS.
@@ -45,6 +47,12 @@ printf 'passwd: files\\ngroup: files\\nshadow: files\\nhosts: files dns\\nservic
 mount --bind \"$1/etc\" /etc
 ";
 
+/// The laptop's resolv.conf elsewhere, as resolvconf and its like have it.
+const LINK: &str = "mkdir /run/resolver
+mv /etc/resolv.conf /run/resolver/resolv.conf
+ln -s ../run/resolver/resolv.conf /etc/resolv.conf
+";
+
 /// Another file mounted over the laptop's resolv.conf.
 const MOUNT_OVER: &str = "cp /etc/resolv.conf \"$1/mounted-resolv.conf\"
 mount --bind \"$1/mounted-resolv.conf\" /etc/resolv.conf
@@ -72,6 +80,7 @@ impl Namespace {
     pub(crate) fn laptop(folder: &Path, resolv_conf: ResolvConf) -> Self {
         let resolv_conf_steps: &[&str] = match resolv_conf {
             ResolvConf::File => &[],
+            ResolvConf::Symlink => &[LINK],
             ResolvConf::BindMount => &[MOUNT_OVER],
             ResolvConf::ReadOnly => &[MOUNT_OVER, MAKE_READ_ONLY],
         };
