@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import figures, world as w  # noqa: E402
 from harness.clients import Connector, connector_binary, reference_clients  # noqa: E402
@@ -67,7 +68,8 @@ def measure(world, arm, round_number, seconds):
                 print(f"failed: {arm.name} {test}: {error}", file=sys.stderr)
                 continue
             rows.append({"arm": arm.name, "test": test, "round": round_number, **row})
-        rows.append({"arm": arm.name, "test": "ping", "round": round_number, **latency(world)})
+        rows.append({"arm": arm.name, "test": "ping", "round": round_number, **latency(world),
+                     "resident_MiB": figures.status_number(client.pid, "VmRSS") / 1024})
     finally:
         if client:
             world.stop(client)
@@ -109,10 +111,11 @@ def report(rows, arms):
             if values(arm, test, "Gbit_s"):
                 print(f"{arm:<15}{test:<14}{figures.spread(values(arm, test, 'cpu_s_per_GB')):<34}"
                       f"{figures.spread(values(arm, test, 'Gbit_s')):<30}")
-    print(f"\n{'arm':<15}{'ping p50, us':<34}{'p99, us':<30}")
+    print(f"\n{'arm':<15}{'ping p50, us':<34}{'p99, us':<30}{'resident after it, MiB':<30}")
     for arm in arms:
         print(f"{arm:<15}{figures.spread(values(arm, 'ping', 'p50_us'), 0):<34}"
-              f"{figures.spread(values(arm, 'ping', 'p99_us'), 0):<30}")
+              f"{figures.spread(values(arm, 'ping', 'p99_us'), 0):<30}"
+              f"{figures.spread(values(arm, 'ping', 'resident_MiB'), 1):<30}")
     print()
     for test in ("up", "down", "up by name", "down by name"):
         ours = values("connector", test, "cpu_s_per_GB")

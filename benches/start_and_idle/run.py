@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import agent, figures, world as w  # noqa: E402
 from harness.clients import Connector, connector_binary  # noqa: E402
