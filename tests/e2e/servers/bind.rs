@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::process::Running;
+use crate::process::{Running, eventually};
 use crate::servers::START_LIMIT;
 use crate::world::namespace::Namespace;
 use crate::world::{CORP_DNS, CORP_ECHO, CORP_HOST, CORP_WEB, PUBLIC_DNS, PUBLIC_WEB, World};
@@ -58,6 +58,10 @@ fn start(world: &World, host: &Namespace, name: &str, address: &str, zones: &[(&
     fs::write(&file, configuration(&folder, address, zones)).expect("named.conf");
     let mut command = host.command("named");
     let running = Running::start(command.arg("-f").arg("-c").arg(&file), &world.log_path(name));
+    // It listens before its zones are loaded, and answers SERVFAIL until then.
+    eventually(START_LIMIT, "BIND has loaded its zones", || {
+        running.log().contains("all zones loaded").then_some(())
+    });
     host.wait_tcp(&format!("{address}:53"), START_LIMIT);
     running
 }
