@@ -55,7 +55,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
             .into());
     }
     let state_dir = platform::paths::state_dir();
-    let lock = FileLock::of_instance(&state_dir)?;
+    let lock = FileLock::of_instance(&state_dir).context("failed to start")?;
     for restored in guardian::restore(&platform::paths::journal(&state_dir))? {
         tracing::warn!("an earlier run was ended before it could undo its {}: done now", restored.undo);
     }

@@ -70,7 +70,7 @@ fn sockets() -> Vec<PathBuf> {
 fn failure(error: &ClientError) -> Failure {
     match error {
         ClientError::NotRunning => Failure::new(Exit::NotRunning, error)
-            .hint("start it with `openztna-client-connector run --config FILE`, or `systemctl start openztna-client`"),
+            .hint("start it with `openztna-client-connector run --config FILE`"),
         ClientError::NotPermitted => Failure::new(Exit::NotPermitted, error).hint("run the command as root"),
         ClientError::Timeout => Failure::new(Exit::Failure, error).hint("look at its log"),
         ClientError::Protocol(_) => {

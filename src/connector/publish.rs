@@ -15,7 +15,7 @@ use crate::status::{ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayS
 /// Hosts of an application that are shown; a list of 100,000 domains is counted.
 const MOST_HOSTS: usize = 5;
 
-/// A DNS server that failed this often in a row is called silent: one lost packet is nothing to tell.
+/// A DNS server that has answered before and failed this often in a row is called silent: one lost packet is nothing.
 const FAILURES_OF_A_SILENT_SERVER: u32 = 2;
 
 /// Puts the status together.
@@ -203,7 +203,11 @@ fn silent_servers(setup: &Setup, snapshot: Option<&Snapshot>) -> Vec<String> {
     let sentence = |(via, server, health): &(dns::Via, std::net::SocketAddr, dns::ServerHealth)| {
         let dns::Via::Gateway(gateway) = via else { return None };
         let is_proven = snapshot.gateways.get(*gateway as usize)?.as_ref()?.state == Seen::Proven;
-        let is_silent = is_proven && health.failed_in_a_row >= FAILURES_OF_A_SILENT_SERVER;
+        let is_silent = match health.answered {
+            0 => health.failed_in_a_row > 0,
+            _ => health.failed_in_a_row >= FAILURES_OF_A_SILENT_SERVER,
+        };
+        let is_silent = is_proven && is_silent;
         let name = &setup.config.gateways.get(*gateway as usize)?.name;
         is_silent.then(|| {
             format!("DNS server {server} behind gateway `{name}` does not answer: names it serves fail")

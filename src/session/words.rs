@@ -57,7 +57,7 @@ fn blocked(session: &Session) -> (String, Option<String>) {
 
 fn failed(session: &Session) -> (String, Option<String>) {
     if let Some(fault) = session.fault.as_ref().filter(|fault| fault.severity == super::Severity::Fatal) {
-        return (format!("{}: {BLOCKED}", fault.what), fault.hint.clone());
+        return (format!("Not connected: {}", fault.what), fault.hint.clone());
     }
     if session.gateways.is_empty() {
         return (
