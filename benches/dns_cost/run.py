@@ -112,8 +112,8 @@ def measure(world, arm, questions, options):
     start = time.monotonic()
     stop, server, where = arm()
     try:
-        world.until("the server answers", lambda: ask(world, where, questions, "-n", 1, "-t", 1)["noerror"] > 99, server,
-                    seconds=60)
+        world.until("the server answers", lambda: ask(world, where, questions, "-n", 1, "-t", 1)["noerror"] > 99,
+                    server, seconds=60)
         row = {"ready_s": time.monotonic() - start}
         row["idle_MiB"] = figures.status_number(server.pid, "VmRSS") / 1024
         for kind, extra in (("fast", ()), ("paced", ("-Q", options.rate))):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from . import world as w
 
@@ -11,12 +12,14 @@ WILDCARD = "*.corp.example.com"
 
 
 class Connector:
-    """The connector of this repository, configured for an address range, a wildcard name and any number of domains."""
+    """The connector of this repository, configured for an address range, a wildcard name and any number of domains.
+
+    Its state folder lasts as long as the object: a start finds what the start before it kept.
+    """
 
     def __init__(self, world, binary, include_domains=()):
         self.world, self.binary, self.name = world, binary, "connector"
-        self.state = world.path("state")
-        os.makedirs(self.state, exist_ok=True)
+        self.state = tempfile.mkdtemp(prefix="state.", dir=world.folder)
         self.env = {"OPENZTNA_STATE_DIR": self.state}
         self.config = world.path(f"connector-{len(include_domains)}.toml")
         domains = ", ".join(f'"{domain}"' for domain in include_domains)
@@ -70,7 +73,7 @@ class Userspace:
 
     def __init__(self, world, name, command):
         self.world, self.name, self.command = world, name, command
-        self.link = f"ozc{os.getpid()}"
+        self.link = f"bc{os.getpid()}"
 
     def start(self):
         """Starts it and sets key, peer, address and route."""

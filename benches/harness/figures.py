@@ -54,7 +54,8 @@ def spread(values, digits=2):
     """`median (min-max) n=…`."""
     if not values:
         return "no result"
-    return (f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f}) n={len(values)}")
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f}) n={len(values)}"
 
 
 def machine():

@@ -32,13 +32,14 @@ class World:
 
     def __init__(self, programs):
         require(["ip", "wg", "wireguard-go", "dnsmasq", *programs])
-        self.folder = tempfile.mkdtemp(prefix="ozb.")
+        self.folder = tempfile.mkdtemp(prefix="connector-bench.")
         os.chmod(self.folder, 0o755)
-        self.spaces = {role: f"ozb{os.getpid()}-{role}" for role in ("client", "wan", "gateway", "internal")}
-        self.link = f"ozg{os.getpid()}"
+        self.spaces = {role: f"bench{os.getpid()}-{role}" for role in ("client", "wan", "gateway", "internal")}
+        self.link = f"bg{os.getpid()}"
         self.processes = []
         # A signal becomes an exception, so that the clean-up below runs.
-        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
         atexit.register(self.close)
         self._namespaces()
         self._keys()
@@ -150,7 +151,8 @@ class World:
         private = subprocess.run(["wg", "genkey"], check=True, capture_output=True, text=True).stdout
         with open(os.open(self.path(name), os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             file.write(private)
-        return subprocess.run(["wg", "pubkey"], input=private, check=True, capture_output=True, text=True).stdout.strip()
+        public = subprocess.run(["wg", "pubkey"], input=private, check=True, capture_output=True, text=True).stdout
+        return public.strip()
 
     def _servers(self):
         """Internal DNS answers every name with the internal host; public DNS knows no protected name."""
@@ -159,9 +161,9 @@ class World:
 
     def dnsmasq(self, role, address, port, *options):
         """A DNS server without a cache and without upstreams."""
-        return self.start(role, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root",
-                          "--no-resolv", "--no-hosts", f"--listen-address={address}", "--bind-interfaces",
-                          f"--port={port}", "--cache-size=0", f"--local-ttl={ANSWER_TTL_S}", *options)
+        return self.start(role, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=",
+                          "--user=root", "--no-resolv", "--no-hosts", "--bind-interfaces", "--cache-size=0",
+                          f"--listen-address={address}", f"--port={port}", f"--local-ttl={ANSWER_TTL_S}", *options)
 
 
 def require(programs):

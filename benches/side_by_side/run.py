@@ -34,7 +34,10 @@ def main():
     try:
         for round_number in range(options.rounds):
             for arm in arms:
-                rows += measure(world, arm, round_number, options.seconds)
+                try:
+                    rows += measure(world, arm, round_number, options.seconds)
+                except RuntimeError as error:
+                    print(f"failed: {arm.name}: {error}", file=sys.stderr)
     finally:
         world.close()
     figures.keep(options.json, rows)
