@@ -23,7 +23,7 @@ pub enum Error {
         hint: Option<&'static str>,
     },
     /// Another instance works on the same state.
-    #[error("failed to lock file: `{path}` (process {holder} holds it)")]
+    #[error("another instance is running: process {holder} holds `{path}`")]
     Locked {
         /// The file that is locked.
         path: String,
