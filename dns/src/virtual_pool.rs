@@ -23,8 +23,9 @@ const UNUSED_FOR: u64 = 7 * 86_400;
 /// Use is noted at most this often per address, in seconds, so that the table on disk is not written at each query.
 const USE_RESOLUTION: u64 = 3_600;
 
-/// Virtual addresses of one grant: a name with ever-changing addresses cannot use up the pool of the others.
-const GRANT_QUOTA: u32 = 4_096;
+/// Virtual addresses of one grant, a quarter of the pool: a name with ever-changing addresses cannot use up those of
+/// the others, and a list of domains that shares a grant has room for as many names as a device asks for in a week.
+const GRANT_QUOTA: u32 = 16_384;
 
 /// While no address is free, the table is searched for unused ones at most this often, in seconds.
 const EXPIRY_INTERVAL: u64 = 60;

@@ -189,6 +189,12 @@ fn warnings(setup: &Setup, connection: Option<&Connection>, snapshot: Option<&Sn
         warnings.extend(connection.notes.iter().cloned());
     }
     warnings.extend(silent_servers(setup, snapshot));
+    if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.exhausted > 0) {
+        let (count, addresses) = (snapshot.exhausted, snapshot.addresses);
+        warnings.push(format!(
+            "{count} names failed: all virtual addresses of their application are in use ({addresses})"
+        ));
+    }
     if let Some((count, Some(error))) =
         snapshot.map(|snapshot| &snapshot.unsent).filter(|(count, _)| *count > 0)
     {

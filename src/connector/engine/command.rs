@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub unsent: (u64, Option<String>),
     /// Virtual addresses in use.
     pub addresses: usize,
+    /// Names that could not be answered because no virtual address was left for them.
+    pub exhausted: u64,
     /// Servers that were asked, and how they fared.
     pub servers: Vec<(dns::Via, SocketAddr, dns::ServerHealth)>,
 }
@@ -129,6 +131,7 @@ impl Engine {
             drops: drops.filter(|(_, count)| *count > 0).collect(),
             unsent: (self.io.refused, self.io.last_error.clone()),
             addresses: self.resolver.pool().len(),
+            exhausted: self.resolver.counters().pool_exhausted,
             servers: self.resolver.servers().collect(),
         }
     }
