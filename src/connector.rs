@@ -66,6 +66,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
     let result = runtime.block_on(supervisor::supervise(setup));
+    runtime.shutdown_background(); // a look-up of a gateway's name may still hang
     drop(lock);
     result.map(|()| Exit::Success.into())
 }

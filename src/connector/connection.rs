@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use netstack::policy::Policy;
@@ -25,6 +25,8 @@ use crate::guardian::Guardian;
 
 /// MTU where the configuration says `auto`: right for every path of 1,500 bytes (1,500 less 80 for IPv6 and WireGuard).
 const AUTO_MTU: u16 = 1_420;
+/// How long the system may take to resolve a gateway's name; it is tried again later.
+const LOOK_UP: Duration = Duration::from_secs(10);
 /// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
 const OFFLOAD_VARIABLE: &str = "OPENZTNA_TUN_OFFLOAD";
 /// What the TUN is called, with the first free number behind.
@@ -272,8 +274,11 @@ async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
         EndpointHost::Address(address) => return Ok(SocketAddr::new(*address, endpoint.port)),
         EndpointHost::Name(name) => name,
     };
-    let found = tokio::net::lookup_host((&**name, endpoint.port)).await;
-    let first = found.context("failed to resolve the endpoint").map(|mut addresses| addresses.next())?;
+    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((&**name, endpoint.port))).await;
+    let found =
+        found.with_context(|| format!("failed to resolve the endpoint: `{name}`: no DNS server answers"))?;
+    let found = found.with_context(|| format!("failed to resolve the endpoint: `{name}`"));
+    let first = found.map(|mut addresses| addresses.next())?;
     first.with_context(|| format!("failed to resolve the endpoint: `{name}` has no address"))
 }
 

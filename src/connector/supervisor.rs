@@ -52,9 +52,16 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
         retry_at: None,
         retry_after: FIRST_RETRY,
     };
-    supervisor.handle(Input::Start).await?;
-    supervisor.work(&mut signals).await?;
-    let result = supervisor.handle(Input::Stop).await;
+    // a signal ends whatever is under way: what was dropped half done is its guardian's to undo
+    let worked = tokio::select! {
+        result = supervisor.work() => result,
+        name = signals.next() => {
+            tracing::info!("{name}: disconnecting");
+            Ok(())
+        }
+    };
+    let result = worked.and(supervisor.handle(Input::Stop).await);
+    supervisor.wait_for_guardian();
     drop(end_api);
     let _ = api.await; // it has ended, or had crashed: nothing follows from it now
     result
@@ -76,18 +83,23 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn work(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+    async fn work(&mut self) -> anyhow::Result<()> {
+        self.handle(Input::Start).await?;
         loop {
             tokio::select! {
-                name = signals.next() => {
-                    tracing::info!("{name}: disconnecting");
-                    return Ok(());
-                }
                 Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
                 () = disturbed(&mut self.connection) => self.renew_dns().await?,
                 () = until(self.retry_at) => self.connect_anew().await?,
             }
+        }
+    }
+
+    /// A guardian whose connection was dropped half made is still at work: it holds the journal until it is done.
+    fn wait_for_guardian(&self) {
+        let journal = platform::paths::journal(&self.setup.state_dir);
+        if let Err(error) = crate::guardian::restore(&journal) {
+            tracing::error!("{error:#}; hint: run `openztna-client-connector restore`");
         }
     }
 
@@ -120,6 +132,7 @@ impl Supervisor {
                 if let Some(connection) = self.connection.take() {
                     connection.take_down(&self.setup).await?;
                 }
+                while self.event_queue.try_recv().is_ok() {} // they speak of what is no more
             }
             Action::BlockProtected => self.set_blocked(true).await,
             Action::AllowProtected => self.set_blocked(false).await,
@@ -274,17 +287,23 @@ fn api_access(setup: &Setup) -> Access {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => "SIGHUP",
         }
     }
 }
