@@ -9,10 +9,13 @@ use anyhow::Context;
 use netstack::Datapath;
 use platform::tun::Tun;
 use platform::udp::{RecvMeta, UdpEndpoint};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Engine;
 
+/// A socket may be full; the TUN never is.
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Largest thing that the TUN or a socket gives at once: a super-packet with its header.
 const BUFFER: usize = 65_536 + 16;
 /// Receive buffers of one call on a socket. Each holds up to 64 datagrams where the system joins them, else one: then
@@ -65,8 +68,11 @@ impl Io {
         Ok(Self {
             by_family: [family(true), family(false)],
             is_tun_next: false,
-            tun: watched(tun)?,
-            sockets: sockets.into_iter().map(watched).collect::<std::io::Result<_>>()?,
+            tun: watched(tun, Interest::READABLE)?,
+            sockets: sockets
+                .into_iter()
+                .map(|socket| watched(socket, BOTH))
+                .collect::<std::io::Result<_>>()?,
             tun_buffer: vec![0; BUFFER].into_boxed_slice(),
             receive_buffers: (0..RECEIVE_BUFFERS).map(|_| vec![0; BUFFER].into_boxed_slice()).collect(),
             blocked: None,
@@ -82,6 +88,10 @@ impl Io {
                 && socket.poll_write_ready(context).is_ready()
             {
                 return Poll::Ready(Ready::Writable);
+            }
+            // a link that was taken away is an error condition, which the runtime calls "closed for writing"
+            if self.tun.poll_write_ready(context).is_ready() {
+                return Poll::Ready(Ready::Tun);
             }
             let can_read_tun = self.blocked.is_none() && self.tun.poll_read_ready(context).is_ready();
             if can_read_tun && self.is_tun_next {
@@ -242,8 +252,8 @@ impl Engine {
     deprecated,
     reason = "what replaces it is unsafe; our types own their descriptor and never change it"
 )]
-fn watched<T: std::os::fd::AsRawFd>(source: T) -> std::io::Result<AsyncFd<T>> {
-    AsyncFd::new(source)
+fn watched<T: std::os::fd::AsRawFd>(source: T, interest: Interest) -> std::io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(source, interest)
 }
 
 /// Says that nothing is left to read, so that the next wait really waits.

@@ -39,6 +39,16 @@ pub(crate) fn tests() -> Vec<Test> {
             run: an_unreachable_gateway_is_said_and_found_when_it_comes,
         },
         Test {
+            name: "a_gateway_whose_name_cannot_be_resolved_is_said_and_tried_again",
+            needs: &["named"],
+            run: a_gateway_whose_name_cannot_be_resolved_is_said_and_tried_again,
+        },
+        Test {
+            name: "a_link_that_is_taken_away_is_made_anew",
+            needs: &["curl", "nginx", "openssl"],
+            run: a_link_that_is_taken_away_is_made_anew,
+        },
+        Test {
             name: "a_gateway_that_restarts_is_connected_again",
             needs: &["curl", "nginx", "openssl"],
             run: a_gateway_that_restarts_is_connected_again,
@@ -104,6 +114,41 @@ fn an_unreachable_gateway_is_said_and_found_when_it_comes() {
     installation.wait_for_state(&mut connector, "connected", CONNECT_LIMIT);
     eventually_fetch(&world, &format!("http://{CORP_WEB}/"));
     installation.stop(&mut connector);
+}
+
+fn a_gateway_whose_name_cannot_be_resolved_is_said_and_tried_again() {
+    let world = World::new(ResolvConf::File);
+    bind::public(&world);
+    let before = Snapshot::take(&world);
+    let mut settings = Settings::new(&world, BY_ADDRESS);
+    settings.endpoint = "no-such-name.example.net:51820".to_owned();
+    let installation = Installation::new(&world, &settings);
+    let mut connector = installation.launch();
+    let status = installation.wait_for_state(&mut connector, "failed", NOTICE_LIMIT);
+    assert!(status["message"].to_string().contains("no-such-name.example.net"), "{status:#}");
+    let asked = || bind::public_queries(&world).matches("no-such-name").count();
+    let first = asked();
+    let start = std::time::Instant::now();
+    while asked() == first {
+        assert!(start.elapsed() < NOTICE_LIMIT, "it is not tried again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    installation.stop(&mut connector);
+    assert_restored(&world, &before, STOP_LIMIT);
+}
+
+fn a_link_that_is_taken_away_is_made_anew() {
+    let world = World::new(ResolvConf::File);
+    web::corp(&world);
+    let before = Snapshot::take(&world);
+    let installation = Installation::new(&world, &Settings::new(&world, BY_ADDRESS));
+    let mut connector = installation.start();
+    eventually_fetch(&world, &format!("http://{CORP_WEB}/"));
+    world.client.ip(&["link del ztna0"]);
+    eventually_fetch(&world, &format!("http://{CORP_WEB}/"));
+    installation.wait_for_state(&mut connector, "connected", CONNECT_LIMIT);
+    installation.stop(&mut connector);
+    assert_restored(&world, &before, STOP_LIMIT);
 }
 
 fn a_gateway_that_restarts_is_connected_again() {
