@@ -2,6 +2,7 @@
 
 mod control;
 mod failure;
+mod import;
 mod output;
 mod restore;
 mod validate;
@@ -57,6 +58,14 @@ enum Subcommands {
     Down,
     /// Undo what a connector left on the system when it could not do so itself.
     Restore,
+    /// Turn a wg-quick configuration into one of the connector, on standard output.
+    Import {
+        /// The file that `wg-quick up` takes.
+        file: PathBuf,
+        /// Write it to this new file, and the private key beside it.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -144,6 +153,7 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
         Subcommands::Up => control::up(),
         Subcommands::Down => control::down(),
         Subcommands::Restore => restore::restore(),
+        Subcommands::Import { file, output } => import::import(&file, output.as_deref()),
         Subcommands::Config { command: ConfigCommand::Validate { sources, show } } => {
             Ok(validate::validate(sources.config, show))
         }
@@ -199,6 +209,8 @@ mod tests {
             "up",
             "down",
             "restore",
+            "import wg0.conf",
+            "import wg0.conf --output c.toml",
             "config validate --config c.toml",
             "config validate --show",
             "--validate-config",

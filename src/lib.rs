@@ -7,6 +7,7 @@ pub mod config;
 pub mod connector;
 pub mod error;
 pub mod guardian;
+pub mod import;
 pub mod session;
 pub mod status;
 pub mod telemetry;
