@@ -16,6 +16,7 @@ use crate::cache::Cache;
 use crate::counters::Counters;
 use crate::reverse_names::answer_reverse;
 use crate::seeded_hash::SeededHash;
+use crate::special_names::answer_special;
 use crate::upstream::{Overload, Pending, Progress, Question, Transport, Upstream, Via, Waiter};
 use crate::virtual_pool::VirtualPool;
 use crate::wire::{ExtendedError, HEADER, Query, QueryFault, error_answer, rcode, rtype, truncated_answer};
@@ -139,7 +140,7 @@ impl Resolver {
             self.fit(client.transport, &query, out);
             return Outcome::Answer;
         }
-        if answer_reverse(&self.pool, &query, out) {
+        if answer_special(&query, out) || answer_reverse(&self.pool, &query, out) {
             return Outcome::Answer;
         }
         self.ask(client, &query, now, out)

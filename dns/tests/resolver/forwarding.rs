@@ -1,6 +1,7 @@
 //! Names that are none of ours, and names that are only resolved through a tunnel.
 
 use dns::{Action, Forward, Outcome, Pattern, Rule, Transport, Via, Zones};
+use hickory_proto::op::ResponseCode;
 
 use crate::support::*;
 
@@ -155,4 +156,26 @@ fn an_unknown_edns_version_is_refused_for_our_names_and_passed_on_for_others() {
     // 16 is BADVERS here, and BADSIG in a TSIG record.
     assert_eq!(u16::from(code(&world.out)), 16);
     assert_eq!(world.query(udp(1), &with_version("example.org")), Outcome::Pending);
+}
+
+#[test]
+fn the_canary_of_browsers_does_not_exist_whatever_is_asked_of_it() {
+    let mut world = World::new();
+    for (name, rtype) in [
+        ("use-application-dns.net", "A"),
+        ("USE-application-dns.net", "AAAA"),
+        ("use-application-dns.net", "TXT"),
+        ("www.use-application-dns.net", "A"),
+    ] {
+        for query in [query(7, name, rtype), edns_query(7, name, rtype, 1232, true)] {
+            assert_eq!(world.query(udp(1), &query), Outcome::Answer, "{name}");
+            let answer = parse(&world.out);
+            assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain, "{name}");
+            assert!(answer.metadata.authoritative && answer.metadata.id == 7, "{name}");
+            assert!(answer.answers.is_empty() && answer.authorities.is_empty(), "{name}");
+            assert!(world.transmit().is_none(), "{name}");
+        }
+    }
+    let neighbour = world.ask(udp(1), &query(8, "my-use-application-dns.net", "A"));
+    assert_eq!(neighbour.via, Via::System);
 }
