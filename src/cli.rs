@@ -90,6 +90,9 @@ enum ConfigCommand {
         #[arg(long)]
         show: bool,
     },
+    /// Print the reference page of the configuration, in Markdown.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// How the system's DNS is told about our resolver.
@@ -157,6 +160,10 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
         Subcommands::Config { command: ConfigCommand::Validate { sources, show } } => {
             Ok(validate::validate(sources.config, show))
         }
+        Subcommands::Config { command: ConfigCommand::Reference } => {
+            output::line(&crate::config::reference::page());
+            Ok(Exit::Success.into())
+        }
         Subcommands::Guardian { journal } => Ok(crate::guardian::guardian_main(&journal)),
     }
 }
@@ -213,6 +220,7 @@ mod tests {
             "import wg0.conf --output c.toml",
             "config validate --config c.toml",
             "config validate --show",
+            "config reference",
             "--validate-config",
             "--validate-config --config c.toml",
             "guardian --journal j",

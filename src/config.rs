@@ -13,6 +13,7 @@ mod overrides;
 mod port;
 mod prefix;
 mod reader;
+pub mod reference;
 mod row;
 mod schema;
 mod secret;

@@ -68,8 +68,15 @@ fn check(reader: &Reader<'_>, table: &str, key: &str) -> Option<NotEffective> {
     listed.then(|| NotEffective { key: format!("{table}.{key} = \"{text}\""), origin: given.origin })
 }
 
-fn is_not_yet(table: &str, key: &str) -> bool {
+/// Whether the whole key does nothing yet.
+pub(super) fn is_not_yet(table: &str, key: &str) -> bool {
     NOT_YET.iter().any(|(of, name)| *of == table && (*name == "*" || *name == key))
+}
+
+/// The values of a key that do nothing yet, while others do.
+pub(super) fn values_not_yet(table: &str, key: &str) -> impl Iterator<Item = &'static str> {
+    let of_key = move |(of, name, _): &&(&str, &str, &str)| *of == table && *name == key;
+    NOT_YET_VALUES.iter().filter(of_key).map(|(_, _, value)| *value)
 }
 
 fn requirements(reader: &Reader<'_>) -> Vec<NotEffective> {
