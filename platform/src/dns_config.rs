@@ -11,6 +11,17 @@ pub use resolv_conf::{
 pub use resolved::{Folded, LARGEST_DOMAIN_COUNT, Resolved, fold_domains};
 use serde::{Deserialize, Serialize};
 
+/// The domains that concern our resolver: lower-case, without dots at the ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Domains {
+    /// Their names, and all below, must reach our resolver; where they are too many, their parents stand for them.
+    pub routing: Vec<String>,
+    /// The same, but no parent ever stands for one of them.
+    pub exact: Vec<String>,
+    /// Short names are completed with them, behind the domains that the system has for that already.
+    pub search: Vec<String>,
+}
+
 /// How the system's DNS is to be told about our resolver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -18,7 +18,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("tunneling", "stack"),
     ("proxy", "*"),
     ("outbound_proxy", "*"),
-    ("dns", "search_domains"),
     ("logging", "*"),
     ("api", "*"),
     ("monitoring", "*"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context;
 use netstack::policy;
+use platform::dns_config::Domains;
 
 use crate::config::{Config, Host, NamePattern, PortSpec, Prefix};
 
@@ -14,8 +15,8 @@ pub struct Plan {
     pub policy: policy::Policy,
     /// For the resolver.
     pub zones: dns::Zones,
-    /// The domains whose queries must reach the resolver; no leading dot, each covers what is below it.
-    pub domains: Vec<String>,
+    /// The domains whose queries must reach the resolver, and those that complete short names.
+    pub domains: Domains,
     /// Applications that cannot be offered, by index, and why in a sentence.
     pub refused: BTreeMap<usize, String>,
 }
@@ -38,7 +39,11 @@ pub fn build(config: &Config, local_networks: &[Prefix]) -> anyhow::Result<Plan>
     Ok(Plan {
         policy,
         zones: zones.context("failed to build the rules of names")?,
-        domains: domains(config),
+        domains: Domains {
+            routing: routing_domains(config),
+            exact: vec![dns::DOH_CANARY.to_owned()],
+            search: search_domains(config)?,
+        },
         refused,
     })
 }
@@ -192,7 +197,7 @@ fn grant(config: &Config, applications: &[u32]) -> policy::Grant {
 }
 
 /// What the system must send to the resolver: the names of applications and the zones of `split_dns`.
-fn domains(config: &Config) -> Vec<String> {
+fn routing_domains(config: &Config) -> Vec<String> {
     let of_hosts =
         config.applications.iter().flat_map(|application| &application.hosts).filter_map(|host| match host {
             Host::Name(
@@ -203,6 +208,16 @@ fn domains(config: &Config) -> Vec<String> {
     let of_zones = config.split_dns.iter().map(|zone| zone.domain.to_string());
     let unique: std::collections::BTreeSet<String> = of_hosts.chain(of_zones).collect();
     unique.into_iter().collect()
+}
+
+/// The search domains as names, so that nothing else gets into a file of the system.
+fn search_domains(config: &Config) -> anyhow::Result<Vec<String>> {
+    let read = |text: &String| {
+        let name: dns::Name =
+            text.parse().with_context(|| format!("failed to read `dns.search_domains`: `{text}`"))?;
+        Ok(name.to_string())
+    };
+    config.search_domains.iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -246,7 +261,21 @@ mod tests {
         assert_eq!(plan.policy.grants.len(), 1);
         assert_eq!(plan.policy.application(0, 6, 80), Some(0));
         assert_eq!(plan.policy.application(0, 6, 22), Some(1));
-        assert_eq!(plan.domains, ["wiki.corp.example.com"]);
+        assert_eq!(plan.domains.routing, ["wiki.corp.example.com"]);
+    }
+
+    #[test]
+    fn search_domains_keep_their_order_and_the_canary_is_ours() {
+        let parse = |list: &str| {
+            let text = format!("[dns]\nsearch_domains = [{list}]\n{HEAD}");
+            let config = Config::parse(std::path::Path::new("test.toml"), &text).unwrap();
+            build(&config, &[]).map(|plan| plan.domains)
+        };
+        let domains = parse(r#""Lab.example.com.", "corp.example.com""#).unwrap();
+        assert_eq!(domains.search, ["lab.example.com", "corp.example.com"]);
+        assert_eq!(domains.exact, ["use-application-dns.net"]);
+        let error = parse(r#""corp\nnameserver 192.0.2.1""#).unwrap_err();
+        assert!(error.to_string().contains("dns.search_domains"), "{error:#}");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use platform::dns_config::{
-    Applied, Check, DnsMode, FileWatch, ProbedMode, ResolvConf, Resolved, SYSTEM_FILE, UPLINK_FILE, probe,
+    Applied, Check, DnsMode, Domains, FileWatch, ProbedMode, ResolvConf, Resolved, SYSTEM_FILE, UPLINK_FILE,
+    probe,
 };
 use platform::undo::Undo;
 use tokio::io::unix::AsyncFd;
@@ -44,12 +45,12 @@ impl SystemDns {
         guardian: &mut Guardian,
         link: u32,
         resolvers: &[IpAddr],
-        domains: &[String],
+        domains: &Domains,
         engine: &mpsc::Sender<Command>,
     ) -> Self {
         let status = DnsStatus {
             resolver: resolvers.first().map(ToString::to_string),
-            zones: domains.len(),
+            zones: domains.routing.len(),
             ..DnsStatus::default()
         };
         let mut dns = Self { way: Way::None, status, written_at: None, renew_at: None };
@@ -67,7 +68,7 @@ impl SystemDns {
             ProbedMode::Resolved(resolved) => {
                 dns.set_resolved(resolved, link, resolvers, domains, engine).await
             }
-            ProbedMode::ResolvConf => dns.set_file(guardian, resolvers, engine).await,
+            ProbedMode::ResolvConf => dns.set_file(guardian, resolvers, domains, engine).await,
             ProbedMode::Off => (dns.status.mode, dns.status.state) = ("off".to_owned(), "off".to_owned()),
         }
         dns
@@ -116,7 +117,7 @@ impl SystemDns {
         guardian: &mut Guardian,
         link: u32,
         resolvers: &[IpAddr],
-        domains: &[String],
+        domains: &Domains,
         engine: &mpsc::Sender<Command>,
     ) {
         self.renew_at = None;
@@ -133,7 +134,7 @@ impl SystemDns {
                     if guardian.withdraw(announced).is_err() {
                         tracing::warn!("the guardian does not answer");
                     }
-                    self.set_file(guardian, resolvers, engine).await;
+                    self.set_file(guardian, resolvers, domains, engine).await;
                 }
             },
             Way::None => {}
@@ -176,7 +177,7 @@ impl SystemDns {
         resolved: Box<Resolved>,
         link: u32,
         resolvers: &[IpAddr],
-        domains: &[String],
+        domains: &Domains,
         engine: &mpsc::Sender<Command>,
     ) {
         self.status.mode = "systemd-resolved".to_owned();
@@ -206,12 +207,13 @@ impl SystemDns {
         &mut self,
         guardian: &mut Guardian,
         resolvers: &[IpAddr],
+        domains: &Domains,
         engine: &mpsc::Sender<Command>,
     ) {
         self.status.mode = "resolv.conf".to_owned();
         for _ in 0..MOST_PLANS {
             let conf = match ResolvConf::plan(Path::new(SYSTEM_FILE), resolvers) {
-                Ok(conf) => conf,
+                Ok(conf) => conf.with_search_domains(resolvers, &domains.search),
                 Err(error) => return self.fail("resolv.conf", &error),
             };
             self.use_servers(conf.servers().to_vec(), engine).await;

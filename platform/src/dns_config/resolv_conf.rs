@@ -15,6 +15,7 @@ use std::{
 };
 
 pub use change::ResolvConfChange;
+pub(super) use text::MOST_SEARCH_DOMAINS;
 pub use text::name_servers;
 pub use watch::FileWatch;
 
@@ -70,8 +71,22 @@ impl ResolvConf {
         let original = found.as_deref().map(|found| text::recover(found).unwrap_or_else(|| found.to_owned()));
         let before = original.as_deref().unwrap_or_default();
         let servers = without(name_servers(before), resolvers);
-        let ours = text::rewrite(before, resolvers);
+        let ours = text::rewrite(before, resolvers, None);
         Ok(Self { change: ResolvConfChange { path, ours, found, original }, servers })
+    }
+
+    /// The same rewrite with `domains` behind the file's own search list, each only if it is new there and within the
+    /// limits of resolv.conf(5), six domains and 255 characters, in which the file's own come first.
+    ///
+    /// `resolvers` are those of the plan.
+    #[must_use]
+    pub fn with_search_domains(mut self, resolvers: &[IpAddr], domains: &[String]) -> Self {
+        let before = self.change.original.as_deref().unwrap_or_default();
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let implied = host.split_once('.').map(|(_, domain)| domain);
+        let search = text::extend_search(before, implied, domains);
+        self.change.ours = text::rewrite(before, resolvers, search.as_deref());
+        self
     }
 
     /// How the rewrite is taken back.

@@ -2,6 +2,7 @@
 
 mod bus;
 mod fold;
+mod link_domains;
 
 use std::{
     io,
@@ -12,6 +13,7 @@ use bus::{ManagerProxy, Server};
 pub use fold::{Folded, fold_domains};
 use zbus::{Connection, conn::Builder, export::futures_core::Stream, proxy::OwnerChangedStream};
 
+use super::Domains;
 use crate::Error;
 
 /// Domains that systemd-resolved takes for one link (`LINK_SEARCH_DOMAINS_MAX` of its `resolved-link.h`).
@@ -49,8 +51,9 @@ impl Resolved {
 
     /// Makes our resolver the one for `domains` and everything below, on our link, and for nothing else.
     ///
-    /// Domains above [`LARGEST_DOMAIN_COUNT`] are folded into their parents. The answer is what was done, as sentences
-    /// without names, and what was folded.
+    /// Domains above [`LARGEST_DOMAIN_COUNT`] are folded into their parents. Search domains complete short names, unless
+    /// the system or another link does so with them already: then they only route, and the order of those that the user
+    /// has stays. The answer is what was done, as sentences without names, and what was folded.
     ///
     /// # Errors
     /// systemd-resolved refuses the servers or the domains; lesser settings that it does not know are only reported.
@@ -58,18 +61,18 @@ impl Resolved {
         &self,
         link: u32,
         resolvers: &[IpAddr],
-        domains: &[String],
+        domains: &Domains,
     ) -> Result<(Vec<String>, Folded), Error> {
         let index = link_number(link)?;
         self.wait_for_link(index).await?;
-        let folded = fold_domains(domains, LARGEST_DOMAIN_COUNT);
-        let routes: Vec<(&str, bool)> = folded.domains.iter().map(|domain| (domain.as_str(), true)).collect();
+        let known = self.searched_elsewhere(index).await;
+        let (routes, folded) = link_domains::choose(domains, &known, LARGEST_DOMAIN_COUNT);
         let servers: Vec<_> = resolvers.iter().map(|address| bus::address(*address)).collect();
         let mut steps = self.set_lesser(index).await;
         let refused = |error| failed("configure", "systemd-resolved for link", link, error);
         self.manager.set_link_domains(index, &routes).await.map_err(refused)?;
         self.manager.set_link_dns(index, &servers).await.map_err(refused)?;
-        steps.push(format!("our resolver answers for {} domains of the link", folded.domains.len()));
+        steps.push(format!("our resolver answers for {} domains of the link", routes.len()));
         if folded.replaced > 0 {
             steps.push(format!("{} domains were folded into their parents", folded.replaced));
         }
@@ -151,6 +154,13 @@ impl Resolved {
                 Err(error) => return Err(failed("find link in", "systemd-resolved", index, error)),
             }
         }
+    }
+
+    /// The domains with which the system and the other links complete short names; none if that cannot be told.
+    async fn searched_elsewhere(&self, own: i32) -> Vec<String> {
+        let domains = self.manager.domains().await.unwrap_or_default();
+        let searched = domains.into_iter().filter(|(link, _, route_only)| *link != own && !route_only);
+        searched.map(|(_, domain, _)| domain).collect()
     }
 
     /// What an old version may not know, and what works without: each refusal is a sentence.

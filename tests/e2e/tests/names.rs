@@ -38,6 +38,16 @@ pub(crate) fn tests() -> Vec<Test> {
             needs: NEEDS,
             run: a_name_written_in_capitals_is_the_same_name,
         },
+        Test {
+            name: "search_domains_complete_short_names_behind_the_users_own",
+            needs: NEEDS,
+            run: search_domains_complete_short_names_behind_the_users_own,
+        },
+        Test {
+            name: "browsers_are_told_to_ask_the_system_while_connected",
+            needs: NEEDS,
+            run: browsers_are_told_to_ask_the_system_while_connected,
+        },
     ]
 }
 
@@ -209,6 +219,52 @@ fn a_name_written_in_capitals_is_the_same_name() {
     assert_eq!(upper.question, "H001.Eng.CORP.Example.COM. IN A", "the question comes back as it was asked");
     assert_eq!(lower.data("A").len(), 1);
     installation.stop(&mut connector);
+}
+
+fn search_domains_complete_short_names_behind_the_users_own() {
+    for resolv_conf in [ResolvConf::File, ResolvConf::BindMount] {
+        let world = World::new(resolv_conf);
+        bind::corp(&world);
+        bind::public(&world);
+        web::corp(&world);
+        let add_own = "echo 'search example.net lab.example.net' >>/etc/resolv.conf";
+        world.on_client("sh", &["-c", add_own]).success();
+        let (before, text_before) = (Snapshot::take(&world), world.client.resolv_conf());
+        assert_ne!(world.on_client("getent", &["hosts", "wiki"]).code, 0, "a short name is unknown before");
+        let mut settings = Settings::new(&world, BY_NAME);
+        // One of the two stands in the user's list already, and keeps its place there.
+        settings.before = format!("[dns]\nsearch_domains = [\"{}\", \"example.net\"]\n", bind::CORP_ZONE);
+        let installation = Installation::new(&world, &settings);
+        let mut connector = installation.start();
+        let text = world.client.resolv_conf();
+        let lists: Vec<&str> = text.lines().filter(|line| line.starts_with("search")).collect();
+        assert_eq!(lists, ["search example.net lab.example.net corp.example.com"], "{text}");
+        let page = world.on_client("curl", &["-sS", "-m", "10", "http://wiki/"]).success();
+        assert!(page.contains(web::SECRET_PHRASE), "{page}");
+        let own = world.on_client("getent", &["hosts", "public"]).success();
+        assert!(own.contains("public.example.net"), "the user's own domain completes as before: {own}");
+        installation.stop(&mut connector);
+        assert_eq!(world.client.resolv_conf(), text_before);
+        assert!(Snapshot::take(&world).differences(&before).is_none());
+    }
+}
+
+fn browsers_are_told_to_ask_the_system_while_connected() {
+    let world = World::new(ResolvConf::File);
+    bind::public(&world);
+    let ask = |kind| dig::ask(&world.client, &[], "use-application-dns.net", kind).status;
+    let before = [ask("A"), ask("AAAA")];
+    assert!(
+        !before.contains(&"NXDOMAIN".to_owned()),
+        "the network itself tells browsers nothing: {before:?}"
+    );
+    let (installation, mut connector) = start(&world);
+    assert_eq!([ask("A"), ask("AAAA")], ["NXDOMAIN", "NXDOMAIN"]);
+    let below = dig::ask(&world.client, &["+tcp"], "www.use-application-dns.net", "A");
+    assert_eq!(below.status, "NXDOMAIN", "{}", below.text);
+    installation.stop(&mut connector);
+    assert_eq!([ask("A"), ask("AAAA")], before);
+    assert!(!bind::public_queries(&world).contains("www.use-application-dns.net"));
 }
 
 /// The company's and the internet's DNS servers and a connector with the applications by name.

@@ -8,6 +8,15 @@ const HEADER: &str = "# Written by openztna-client-connector: the servers below 
 /// Before each line of the former file that we took out of force.
 const FORMER: &str = "#openztna: ";
 
+/// Before the search line that is ours: the lines that it stands for are taken out of force.
+const OUR_SEARCH: &str = "#openztna: added to the search list, behind your own:\n";
+
+/// Domains of a search list that every C library takes (resolv.conf(5): glibc before 2.26).
+pub(crate) const MOST_SEARCH_DOMAINS: usize = 6;
+
+/// Characters of a search list that every C library takes (resolv.conf(5): 256 with the end of the text).
+const MOST_SEARCH_CHARACTERS: usize = 255;
+
 /// The port of DNS (RFC 1035, 4.2).
 const PORT: u16 = 53;
 
@@ -19,13 +28,19 @@ pub fn name_servers(text: &str) -> Vec<SocketAddr> {
 }
 
 /// The text with our resolvers alone in force; every other line stays as it is, in its place.
-pub(super) fn rewrite(original: &str, resolvers: &[IpAddr]) -> String {
+///
+/// With a `search` list, that stands in the place of the text's own.
+pub(super) fn rewrite(original: &str, resolvers: &[IpAddr], search: Option<&[String]>) -> String {
     let mut text = HEADER.to_owned();
     for resolver in resolvers {
         text.push_str(&format!("nameserver {resolver}\n"));
     }
+    if let Some(search) = search {
+        text.push_str(&format!("{OUR_SEARCH}search {}\n", search.join(" ")));
+    }
     for line in original.split_inclusive('\n') {
-        if value_of_name_server(line).is_some() {
+        let is_replaced = search.is_some() && value_of_search(line).is_some();
+        if value_of_name_server(line).is_some() || is_replaced {
             text.push_str(FORMER);
         }
         text.push_str(line);
@@ -36,8 +51,42 @@ pub(super) fn rewrite(original: &str, resolvers: &[IpAddr]) -> String {
 /// What the text was before [`rewrite`]; `None` if it is none of ours.
 pub(super) fn recover(text: &str) -> Option<String> {
     let rest = text.strip_prefix(HEADER)?;
-    let lines = rest.split_inclusive('\n').filter(|line| value_of_name_server(line).is_none());
+    let mut lines = rest.split_inclusive('\n').filter(|line| value_of_name_server(line).is_none()).peekable();
+    if lines.next_if_eq(&OUR_SEARCH).is_some() {
+        lines.next();
+    }
     Some(lines.map(|line| line.strip_prefix(FORMER).unwrap_or(line)).collect())
+}
+
+/// The text's search list with `added` behind it, each only if it is new and every C library still takes it; `None` if
+/// nothing is to be added. Without a list of its own the text means `implied`, the domain of the host's name.
+pub(super) fn extend_search(original: &str, implied: Option<&str>, added: &[String]) -> Option<Vec<String>> {
+    let own = original.lines().filter_map(value_of_search).next_back();
+    let mut list: Vec<String> =
+        own.or(implied).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let before = list.len();
+    for domain in added {
+        let is_new = !list.iter().any(|known| normal(known).eq_ignore_ascii_case(normal(domain)));
+        let length: usize = list.iter().map(|known| known.len() + 1).sum();
+        if is_new && list.len() < MOST_SEARCH_DOMAINS && length + domain.len() <= MOST_SEARCH_CHARACTERS {
+            list.push(domain.clone());
+        }
+    }
+    (list.len() > before).then_some(list)
+}
+
+/// `corp.` is `corp`.
+fn normal(domain: &str) -> &str {
+    domain.strip_suffix('.').unwrap_or(domain)
+}
+
+/// The list of a line that sets the search list: the last such line counts. `domain` is a list of one.
+fn value_of_search(line: &str) -> Option<&str> {
+    if let Some(list) = line.strip_prefix("search").filter(|rest| rest.starts_with([' ', '\t'])) {
+        return Some(list.trim());
+    }
+    let domain = line.strip_prefix("domain").filter(|rest| rest.starts_with([' ', '\t']))?;
+    Some(domain.split_whitespace().next().unwrap_or_default())
 }
 
 /// The keyword must start the line; white space follows.
@@ -77,7 +126,7 @@ mod tests {
     #[test]
     fn only_our_resolver_is_in_force_and_all_else_keeps_its_place() {
         let original = "# by dhcp\nsearch corp.example.com lab\nnameserver 192.0.2.53\noptions edns0\nnameserver\t2001:db8::53";
-        let text = rewrite(original, &resolvers());
+        let text = rewrite(original, &resolvers(), None);
         assert_eq!(
             text,
             format!(
@@ -104,18 +153,62 @@ mod tests {
         assert_eq!(recover(""), None);
     }
 
+    fn extended(original: &str, added: &[&str]) -> Option<String> {
+        let added: Vec<_> = added.iter().map(|domain| (*domain).to_owned()).collect();
+        extend_search(original, Some("host.example"), &added).map(|list| list.join(" "))
+    }
+
+    #[test]
+    fn search_domains_stand_behind_the_users_own_which_stays_in_order() {
+        let original = "search old.example\nsearch b.example\ta.example\nnameserver 192.0.2.53\n";
+        let added = ["A.example.".to_owned(), "corp.example".to_owned()];
+        let list = extend_search(original, None, &added).unwrap();
+        let text = rewrite(original, &resolvers(), Some(&list));
+        assert_eq!(
+            text,
+            format!(
+                "{HEADER}nameserver 100.100.0.1\n{OUR_SEARCH}search b.example a.example corp.example\n\
+                 #openztna: search old.example\n#openztna: search b.example\ta.example\n\
+                 #openztna: nameserver 192.0.2.53\n"
+            )
+        );
+        assert_eq!(recover(&text).as_deref(), Some(original));
+    }
+
+    #[test]
+    fn a_domain_line_or_the_hosts_own_domain_is_the_list_where_there_is_no_other() {
+        assert_eq!(extended("domain lab.example\n", &["c"]).as_deref(), Some("lab.example c"));
+        assert_eq!(extended("search a\ndomain b\n", &["c"]).as_deref(), Some("b c"));
+        assert_eq!(extended("searching a\n;search b\n", &["c"]).as_deref(), Some("host.example c"));
+        assert_eq!(extended("search .\n", &["c"]).as_deref(), Some(". c"));
+        assert_eq!(extend_search("", None, &["c".to_owned()]), Some(vec!["c".to_owned()]));
+    }
+
+    #[test]
+    fn nothing_is_added_that_is_there_or_finds_no_room() {
+        assert_eq!(extended("search a B\n", &["b", "A."]), None);
+        assert_eq!(extended("search 1 2 3 4 5\n", &["6", "7"]).as_deref(), Some("1 2 3 4 5 6"));
+        assert_eq!(extended("search 1 2 3 4 5 6 7\n", &["8"]), None);
+        let long = format!("search {}\n", "a".repeat(253));
+        assert_eq!(extended(&long, &["bb"]), None);
+        assert!(extended(&long, &["b"]).is_some());
+        assert_eq!(extended("search a\n", &[]), None);
+    }
+
     proptest! {
         #[test]
         fn what_it_was_is_always_found_again(
-            lines in proptest::collection::vec("(nameserver |search |;|#|\t)?[ -~]{0,12}", 0..8),
+            lines in proptest::collection::vec("(nameserver |search |domain |;|#|\t)?[ -~]{0,12}", 0..8),
             newline in any::<bool>(),
+            added in proptest::collection::vec("[a-c]{1,3}", 0..3),
         ) {
             let mut original = lines.join("\n");
             if newline {
                 original.push('\n');
             }
             prop_assume!(!original.split('\n').any(|line| line.starts_with(FORMER)));
-            let text = rewrite(&original, &resolvers());
+            let search = extend_search(&original, None, &added);
+            let text = rewrite(&original, &resolvers(), search.as_deref());
             prop_assert_eq!(name_servers(&text), [SocketAddr::new(resolvers()[0], PORT)]);
             prop_assert_eq!(recover(&text).unwrap(), original);
         }

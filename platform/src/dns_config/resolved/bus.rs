@@ -16,7 +16,7 @@ pub(super) trait Manager {
     #[zbus(name = "SetLinkDNS")]
     fn set_link_dns(&self, link: i32, servers: &[(i32, Vec<u8>)]) -> zbus::Result<()>;
 
-    fn set_link_domains(&self, link: i32, domains: &[(&str, bool)]) -> zbus::Result<()>;
+    fn set_link_domains(&self, link: i32, domains: &[(String, bool)]) -> zbus::Result<()>;
 
     fn set_link_default_route(&self, link: i32, enable: bool) -> zbus::Result<()>;
 
@@ -41,6 +41,10 @@ pub(super) trait Manager {
 
     #[zbus(property(emits_changed_signal = "false"), name = "FallbackDNSEx")]
     fn fallback_dns_ex(&self) -> zbus::Result<Vec<Server>>;
+
+    /// Link (0: the system itself), domain, whether it only routes.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn domains(&self) -> zbus::Result<Vec<(i32, String, bool)>>;
 }
 
 /// An address as the bus carries it.
