@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::source::{read, repository_root};
 
-/// Where packages may come from besides the workspace itself.
+/// How the source of a package from the registry begins; a Git or a local path begins otherwise.
 const REGISTRY: &str = "registry+";
 
 /// Packages of the dependency graph that `deny.toml` does not let in, one line each with the reason.
