@@ -1,6 +1,11 @@
 //! What a packet costs on its way through the machine, in nanoseconds; no network, no device.
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // a bench needs a clock and speaks to a person
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench needs a clock and speaks to a person"
+)]
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};

@@ -9,7 +9,7 @@ use crate::packet::checksum;
 use crate::packet::facts::{Facts, Tcp, Transport};
 
 /// The start of a fake clock: any instant will do.
-#[allow(clippy::disallowed_methods)]
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test")]
 pub(crate) fn start() -> Instant {
     Instant::now()
 }

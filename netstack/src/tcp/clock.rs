@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods)] // any instant will do as the base
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the base")]
     fn time_never_goes_back_and_survives_the_round_trip() {
         let base = Instant::now();
         let mut clock = Clock::new(base);

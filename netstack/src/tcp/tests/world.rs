@@ -36,7 +36,7 @@ pub(super) fn limits(max_flows: usize) -> Limits {
     Limits { max_flows, buffer_bytes: 65_536, idle_timeout: Duration::from_secs(600) }
 }
 
-#[allow(clippy::disallowed_methods)] // any instant will do as the start of the fake clock
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the fake clock")]
 pub(super) fn start() -> Instant {
     Instant::now()
 }
