@@ -75,7 +75,8 @@ impl World {
             private_key: own,
             public_key: public_key(other),
             preshared_key: None,
-            endpoint: endpoint.parse().unwrap(),
+            endpoints: vec![endpoint.parse().unwrap()],
+            can_move: false,
             keepalive: 0,
         };
         let mut datapath = Datapath::new(config, now);

@@ -12,7 +12,7 @@ mod refusals;
 mod resolver_link;
 mod revocation;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
@@ -26,7 +26,7 @@ use crate::policy::{Policy, Prefix};
 use crate::send_batch::{SendBatch, Transmit};
 use crate::tcp::{Limits, TcpStack};
 use crate::tun_batch::TunBatch;
-use crate::wireguard::{Peer, PeerConfig, PeerStats};
+use crate::wireguard::{Peer, PeerConfig};
 
 pub use outbound::Handled;
 pub use refusals::Refusal;
@@ -136,10 +136,23 @@ impl Datapath {
         self.peers.clear();
     }
 
+    /// Where gateway `id` may be has changed; the endpoint in use stays so for as long as it answers.
+    pub fn set_endpoints(&mut self, id: u32, endpoints: Vec<SocketAddr>, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(id as usize).and_then(Option::as_mut) {
+            peer.set_endpoints(endpoints, &mut self.send, now);
+        }
+    }
+
+    /// The network changed or the machine woke up: every gateway makes a new session at once.
+    pub fn reconnect(&mut self, now: Instant) {
+        for peer in self.peers.iter_mut().flatten() {
+            peer.reconnect(&mut self.send, now);
+        }
+    }
+
     /// What is known of gateway `id`.
-    pub fn peer(&self, id: u32, now: Instant) -> Option<(PeerStats, bool, std::net::SocketAddr)> {
-        let peer = self.peers.get(id as usize)?.as_ref()?;
-        Some((peer.stats(), peer.is_established(now), peer.endpoint()))
+    pub fn peer(&self, id: u32) -> Option<&Peer> {
+        self.peers.get(id as usize)?.as_ref()
     }
 
     /// Says what stands behind a virtual address; must be said before a client learns the address.

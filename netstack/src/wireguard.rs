@@ -44,8 +44,10 @@ pub struct PeerConfig {
     pub public_key: [u8; 32],
     /// A preshared key on top.
     pub preshared_key: Option<[u8; 32]>,
-    /// Where it was last known to be.
-    pub endpoint: SocketAddr,
+    /// Where it may be, the likeliest first; empty while its name is not resolved yet.
+    pub endpoints: Vec<SocketAddr>,
+    /// It may appear at an address that is not among `endpoints`, which somebody would look up when it is in doubt.
+    pub can_move: bool,
     /// Persistent keepalive in seconds; 0: none.
     pub keepalive: u16,
 }
@@ -81,7 +83,8 @@ pub struct PeerStats {
 /// A peer with its session.
 pub struct Peer {
     tunn: Box<Tunn>,
-    endpoint: SocketAddr,
+    endpoint: Option<SocketAddr>,
+    endpoints: Vec<SocketAddr>,
     keepalive: Option<Duration>,
     stats: PeerStats,
     initiation_sent: Option<Instant>,
@@ -129,7 +132,8 @@ impl Peer {
         let keepalive = keepalive.map(|seconds| Duration::from_secs(seconds.into()));
         Self {
             tunn: Box::new(tunn),
-            endpoint: config.endpoint,
+            endpoint: config.endpoints.first().copied(),
+            endpoints: config.endpoints,
             keepalive,
             stats: PeerStats::default(),
             initiation_sent: None,
@@ -145,9 +149,14 @@ impl Peer {
         }
     }
 
-    /// Where it is.
-    pub fn endpoint(&self) -> SocketAddr {
+    /// Where it is, as far as is known; `None` until it has an address at all.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
         self.endpoint
+    }
+
+    /// Where it may be.
+    pub fn endpoints(&self) -> &[SocketAddr] {
+        &self.endpoints
     }
 
     /// What is known of it.
@@ -181,6 +190,24 @@ impl Peer {
             self.advance(batch, now);
             self.initiate(true, batch, now);
         }
+    }
+
+    /// Where it may be has changed: the endpoint in use stays so for as long as it answers.
+    pub fn set_endpoints(&mut self, endpoints: Vec<SocketAddr>, batch: &mut SendBatch, now: Instant) {
+        self.endpoints = endpoints;
+        let is_silent = self.stats.trying_since.is_some() || self.endpoint.is_none();
+        let is_listed = self.endpoint.is_some_and(|endpoint| self.endpoints.contains(&endpoint));
+        if is_silent && !is_listed {
+            self.endpoint = self.endpoints.first().copied();
+            self.reconnect(batch, now);
+        }
+    }
+
+    /// The network changed or the machine woke up: makes a new session at once, however young the present one is.
+    pub fn reconnect(&mut self, batch: &mut SendBatch, now: Instant) {
+        self.advance(batch, now);
+        (self.retry_at, self.stats.trying_since) = (None, Some(now));
+        self.initiate(true, batch, now);
     }
 
     /// Seals one IP packet into the batch, or keeps it (at most 256) until the handshake is done. False: no room.
@@ -323,7 +350,7 @@ impl Peer {
         if !is_cookie {
             self.established(from, datagram, now);
         }
-        let target = if is_cookie { from } else { self.endpoint };
+        let target = if is_cookie { from } else { self.endpoint.unwrap_or(from) };
         if let Some(out) = batch.spare() {
             out[..answer.len()].copy_from_slice(answer);
             batch.push(target, answer.len());
@@ -363,7 +390,7 @@ impl Peer {
 
     /// An authentic message: the peer is where it came from (paper, section 2.1).
     fn received(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
-        self.endpoint = from;
+        self.endpoint = Some(from);
         self.stats.proven_at = Some(now);
         self.stats.received += datagram.len() as u64;
     }
@@ -379,9 +406,11 @@ impl Peer {
             self.stats.trying_since.get_or_insert(now);
             self.jitter = self.jitter.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         }
-        batch.push(self.endpoint, length);
-        self.stats.sent += length as u64;
         self.anything_sent = Some(now);
+        // without an address the message is lost, and its timers go on: they tell when the peer counts as lost
+        let Some(endpoint) = self.endpoint else { return };
+        batch.push(endpoint, length);
+        self.stats.sent += length as u64;
     }
 
     fn jitter(&self) -> Duration {

@@ -260,7 +260,8 @@ async fn peers(setup: &Setup) -> anyhow::Result<Vec<(u32, PeerConfig)>> {
             private_key: *key.reveal(),
             public_key: gateway.public_key,
             preshared_key: gateway.preshared_key.as_ref().map(|key| *key.reveal()),
-            endpoint,
+            endpoints: vec![endpoint],
+            can_move: false,
             keepalive: setup.config.tunneling.keep_alive.value,
         };
         peers.push((index as u32, config));

@@ -87,7 +87,9 @@ fn gateway_status(
     GatewayStatus {
         name: gateway.name.clone(),
         state,
-        endpoint: facts.map_or_else(|| gateway.endpoints[0].to_string(), |facts| facts.endpoint.to_string()),
+        endpoint: facts
+            .and_then(|facts| facts.endpoint)
+            .map_or_else(|| gateway.endpoints[0].to_string(), |endpoint| endpoint.to_string()),
         public_key,
         last_proven_at: at(stats.proven_at).map(time),
         last_round_trip_ms: stats.round_trip.map(|round_trip| round_trip.as_secs_f64() * 1_000.0),

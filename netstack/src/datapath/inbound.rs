@@ -38,7 +38,7 @@ impl Datapath {
     /// A gateway begins a handshake: its message does not say which; the one at that address is asked first.
     fn handle_initiation(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
         let is_at =
-            |peer: &Option<wireguard::Peer>| peer.as_ref().is_some_and(|peer| peer.endpoint() == from);
+            |peer: &Option<wireguard::Peer>| peer.as_ref().is_some_and(|peer| peer.endpoint() == Some(from));
         let first = self.peers.iter().position(is_at).unwrap_or(0);
         let others = (0..self.peers.len()).filter(|index| *index != first);
         for index in std::iter::once(first).chain(others) {

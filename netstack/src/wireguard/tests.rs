@@ -12,7 +12,8 @@ fn pair(now: Instant) -> (Peer, Peer) {
             private_key: own,
             public_key: public_key(other),
             preshared_key: None,
-            endpoint,
+            endpoints: vec![endpoint],
+            can_move: false,
             keepalive: 0,
         };
         Peer::new(config, index, now)
@@ -89,10 +90,10 @@ fn the_endpoint_follows_authentic_messages_only() {
     let mut datagram = drain(&mut batch).remove(0);
     datagram[20] ^= 1;
     assert_eq!(a.open(address(77), &datagram, &mut [0; 2048], &mut batch, now), Opened::Bad);
-    assert_eq!(a.endpoint(), address(2));
+    assert_eq!(a.endpoint(), Some(address(2)));
     datagram[20] ^= 1;
     assert_eq!(a.open(address(77), &datagram, &mut [0; 2048], &mut batch, now), Opened::Packet(20));
-    assert_eq!(a.endpoint(), address(77));
+    assert_eq!(a.endpoint(), Some(address(77)));
     assert_eq!(a.open(address(78), &datagram, &mut [0; 2048], &mut batch, now), Opened::Bad, "a replay");
 }
 
@@ -192,7 +193,7 @@ fn a_cookie_reply_proves_nothing() {
     }
     let cookie = cookie.expect("a peer under load asks for a cookie");
     assert_eq!(a.open(address(66), &cookie, &mut buffer, &mut batch, now), Opened::Nothing);
-    assert_eq!((a.stats().proven_at, a.endpoint()), (None, address(2)));
+    assert_eq!((a.stats().proven_at, a.endpoint()), (None, Some(address(2))));
     assert!(a.is_lost(now));
 }
 

@@ -18,6 +18,10 @@ pub enum Command {
     SetPolicy(Policy, oneshot::Sender<usize>),
     /// Make sessions with these gateways, by id; none: end all sessions.
     SetPeers(Vec<(u32, PeerConfig)>),
+    /// This gateway may be at these addresses.
+    SetEndpoints(u32, Vec<SocketAddr>),
+    /// The network changed or the machine woke up: make new sessions with all gateways at once.
+    Reconnect,
     /// The physical links' servers are these.
     SetSystemServers(Vec<SocketAddr>),
     /// Say who has which virtual address.
@@ -53,8 +57,10 @@ pub struct GatewayFacts {
     pub state: GatewayState,
     /// Times and bytes.
     pub stats: PeerStats,
-    /// Where it is.
-    pub endpoint: SocketAddr,
+    /// Where it is, as far as is known.
+    pub endpoint: Option<SocketAddr>,
+    /// Where it may be.
+    pub endpoints: Vec<SocketAddr>,
 }
 
 /// How things stand.
@@ -99,6 +105,8 @@ impl Engine {
                     self.datapath.set_peer(id, peer, now);
                 }
             }
+            Command::SetEndpoints(id, endpoints) => self.datapath.set_endpoints(id, endpoints, now),
+            Command::Reconnect => self.datapath.reconnect(now),
             Command::SetSystemServers(servers) => {
                 self.loop_probe.plan(&servers, now);
                 self.resolver.set_system_servers(servers);
@@ -115,8 +123,9 @@ impl Engine {
 
     fn snapshot(&self, now: Instant) -> Snapshot {
         let gateway = |id: u32| {
-            let (stats, _, endpoint) = self.datapath.peer(id, now)?;
-            Some(GatewayFacts { state: self.observer.state(id), stats, endpoint })
+            let peer = self.datapath.peer(id)?;
+            let (state, endpoints) = (self.observer.state(id), peer.endpoints().to_vec());
+            Some(GatewayFacts { state, stats: peer.stats(), endpoint: peer.endpoint(), endpoints })
         };
         let counters = self.datapath.counters();
         let drops = netstack::counters::DropReason::ALL

@@ -56,8 +56,9 @@ impl Observer {
         let mut changed = Vec::new();
         self.look_again = None;
         for (index, before) in self.states.iter_mut().enumerate() {
-            let Some((stats, is_established, _)) = datapath.peer(index as u32, now) else { continue };
-            let lost_at = stats.trying_since.map(|since| since + LOST_AFTER);
+            let Some(peer) = datapath.peer(index as u32) else { continue };
+            let is_established = peer.is_established(now);
+            let lost_at = peer.stats().trying_since.map(|since| since + LOST_AFTER);
             let state = match lost_at {
                 Some(at) if at <= now => GatewayState::Lost,
                 _ if is_established => GatewayState::Proven,

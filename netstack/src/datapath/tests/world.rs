@@ -63,7 +63,7 @@ impl World {
     pub(super) fn new() -> Self {
         let mut world = Self::without_session();
         world.pump();
-        assert!(world.datapath.peer(0, world.now).unwrap().1, "a session");
+        assert!(world.datapath.peer(0).unwrap().is_established(world.now), "a session");
         world
     }
 
@@ -89,7 +89,8 @@ impl World {
             private_key,
             public_key: public_key(other),
             preshared_key: None,
-            endpoint: at(endpoint),
+            endpoints: vec![at(endpoint)],
+            can_move: false,
             keepalive,
         };
         datapath.set_peer(0, config(OURS, THEIRS, "192.0.2.1:51820", 0), now);
