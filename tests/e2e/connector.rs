@@ -49,6 +49,12 @@ pub(crate) struct Settings {
     pub(crate) endpoint: String,
     /// The company's DNS server.
     pub(crate) dns: String,
+    /// The laptop's addresses inside the tunnel.
+    pub(crate) addresses: Vec<String>,
+    /// What is behind the gateway.
+    pub(crate) allowed_ips: Vec<String>,
+    /// More lines of the gateway, such as a preshared key, and more `[[gateway]]` tables.
+    pub(crate) more: String,
     /// Tables before `[[gateway]]`.
     pub(crate) before: String,
     /// `[[application]]` tables.
@@ -62,18 +68,20 @@ impl Settings {
             public_key: world.gateway_keys.public.clone(),
             endpoint: GATEWAY_ENDPOINT.to_owned(),
             dns: CORP_DNS.to_owned(),
+            addresses: vec![format!("{CLIENT_TUNNEL_ADDRESS}/32"), "fd77::3/128".to_owned()],
+            allowed_ips: vec!["10.77.0.0/16".to_owned(), "fd77::/48".to_owned()],
+            more: String::new(),
             before: String::new(),
             applications: applications.to_owned(),
         }
     }
 
     fn text(&self) -> String {
-        let Self { public_key, endpoint, dns, before, applications } = self;
+        let Self { public_key, endpoint, dns, addresses, allowed_ips, more, before, applications } = self;
         format!(
             "[server]\nlog_level = \"debug\"\n{before}\n[[gateway]]\nname = \"hq\"\npublic_key = \"{public_key}\"\n\
-             endpoint = \"{endpoint}\"\naddress = [\"{CLIENT_TUNNEL_ADDRESS}/32\", \"fd77::3/128\"]\n\
-             allowed_ips = [\"10.77.0.0/16\", \"fd77::/48\"]\nprivate_key_file = \"hq.key\"\ndns = [\"{dns}\"]\n\
-             {applications}"
+             endpoint = \"{endpoint}\"\naddress = {addresses:?}\nallowed_ips = {allowed_ips:?}\n\
+             private_key_file = \"hq.key\"\ndns = [\"{dns}\"]\n{more}\n{applications}"
         )
     }
 }

@@ -11,6 +11,7 @@ mod refusal;
 mod resolved;
 mod stock_client;
 mod users;
+mod wider_world;
 
 use crate::suite::Test;
 
@@ -18,6 +19,7 @@ use crate::suite::Test;
 pub(crate) fn all() -> Vec<Test> {
     [
         stock_client::tests(),
+        wider_world::tests(),
         network::tests(),
         names::tests(),
         programs::tests(),

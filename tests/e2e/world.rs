@@ -5,12 +5,20 @@
 //!                          203.0.113.53 public DNS      10.77.0.1 in the tunnel       10.77.0.53 DNS, …
 //! ```
 //!
+//! More is added when a test asks for it: another gateway with hosts of its own ([`site`]), other access networks of
+//! the laptop ([`access`]), IPv6 and smaller links ([`underlay`]), and a lossy path to a gateway ([`relay`]).
+//!
 //! The namespaces have no names: they live as long as a process that the test started, so that nothing can be left
 //! behind, and any number of worlds stand beside each other.
 
+pub(crate) mod access;
 pub(crate) mod capture;
+pub(crate) mod conntrack;
 pub(crate) mod namespace;
+pub(crate) mod relay;
+pub(crate) mod site;
 pub(crate) mod systemd;
+pub(crate) mod underlay;
 pub(crate) mod wireguard;
 
 use std::collections::BTreeMap;
@@ -28,6 +36,9 @@ use wireguard::KeyPair;
 
 /// Where the gateway listens.
 pub(crate) const GATEWAY_ENDPOINT: &str = "198.18.2.2:51820";
+
+/// Where every gateway listens.
+pub(crate) const GATEWAY_PORT: u16 = 51820;
 
 /// The client's address inside the tunnel.
 pub(crate) const CLIENT_TUNNEL_ADDRESS: &str = "10.77.0.3";
@@ -133,7 +144,6 @@ impl World {
     fn connect(&self) {
         link(&self.client, "eth0", &self.wan, "client0");
         link(&self.gateway, "eth0", &self.wan, "gateway0");
-        link(&self.gateway, "lan0", &self.corp, "eth0");
         self.client.ip(&["addr add 198.18.1.2/24 dev eth0", "route add default via 198.18.1.1"]);
         self.wan.ip(&[
             "addr add 198.18.1.1/24 dev client0",
@@ -141,54 +151,33 @@ impl World {
             &format!("addr add {PUBLIC_DNS}/32 dev lo"),
             &format!("addr add {PUBLIC_WEB}/32 dev lo"),
         ]);
-        self.gateway.ip(&[
-            "addr add 198.18.2.2/24 dev eth0",
-            "route add default via 198.18.2.1",
-            "addr add 10.77.254.1/30 dev lan0",
-            "addr add fd77:0:0:fe::1/64 dev lan0 nodad",
-            "route add 10.77.0.0/16 via 10.77.254.2",
-            "-6 route add fd77::/48 via fd77:0:0:fe::2",
-        ]);
-        self.corp.ip(&[
-            "addr add 10.77.254.2/30 dev eth0",
-            "addr add fd77:0:0:fe::2/64 dev eth0 nodad",
-            "route add default via 10.77.254.1",
-            "-6 route add default via fd77:0:0:fe::1",
-            &format!("addr add {CORP_DNS}/32 dev lo"),
-            &format!("addr add {CORP_WEB}/32 dev lo"),
-            &format!("addr add {CORP_ECHO}/32 dev lo"),
-            &format!("addr add {CORP_HOST}/32 dev lo"),
-            // Any address of these is one of the company's hosts.
-            "route add local 10.77.16.0/24 dev lo",
-            "-6 route add local fd77:0:0:10::/64 dev lo",
-        ]);
+        self.gateway.ip(&["addr add 198.18.2.2/24 dev eth0", "route add default via 198.18.2.1"]);
+        site::furnish(&self.gateway, &self.corp);
     }
 
     /// Starts the gateway and tells it the laptop's key; `new` has done so once.
     pub(crate) fn start_gateway(&self) {
-        self.start_once("wireguard-gateway", || {
-            wireguard::start(
-                &self.gateway,
-                "wg0",
-                &self.gateway_keys,
-                Some(51820),
-                &self.log_path("wireguard-gateway"),
-            )
-        });
-        self.gateway.ip(&["addr add 10.77.0.1/32 dev wg0", "-6 addr add fd77::1/128 dev wg0 nodad"]);
-        self.gateway.ip(&[
-            "link set wg0 mtu 1420 up",
-            "route add 10.77.0.3/32 dev wg0",
-            "-6 route add fd77::3/128 dev wg0",
-        ]);
+        self.start_wireguard("wireguard-gateway", &self.gateway, &self.gateway_keys);
         self.admit(&self.client_keys.public);
     }
 
     /// Tells the gateway the laptop's public key.
     pub(crate) fn admit(&self, public_key: &str) {
-        let allowed = format!("{CLIENT_TUNNEL_ADDRESS}/32,fd77::3/128");
-        let arguments = ["set", "wg0", "peer", public_key, "allowed-ips", &allowed];
-        run(self.gateway.command("wg").args(arguments), SHORT).success();
+        admit_at(&self.gateway, public_key);
+    }
+
+    /// Starts WireGuard as `wg0` of a gateway, unless it runs.
+    #[track_caller]
+    fn start_wireguard(&self, name: &str, gateway: &Namespace, keys: &KeyPair) {
+        self.start_once(name, || {
+            wireguard::start(gateway, "wg0", keys, Some(GATEWAY_PORT), &self.log_path(name))
+        });
+        gateway.ip(&["addr add 10.77.0.1/32 dev wg0", "-6 addr add fd77::1/128 dev wg0 nodad"]);
+        gateway.ip(&[
+            "link set wg0 mtu 1420 up",
+            "route add 10.77.0.3/32 dev wg0",
+            "-6 route add fd77::3/128 dev wg0",
+        ]);
     }
 
     fn print_logs(&self) {
@@ -222,6 +211,14 @@ impl Drop for World {
             eprintln!("--- the files of this world are kept in {}", folder.keep().display());
         }
     }
+}
+
+/// Tells a gateway the laptop's public key.
+#[track_caller]
+fn admit_at(gateway: &Namespace, public_key: &str) {
+    let allowed = format!("{CLIENT_TUNNEL_ADDRESS}/32,fd77::3/128");
+    let arguments = ["set", "wg0", "peer", public_key, "allowed-ips", &allowed];
+    run(gateway.command("wg").args(arguments), SHORT).success();
 }
 
 /// Joins two namespaces by a cable.

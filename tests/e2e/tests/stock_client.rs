@@ -1,14 +1,13 @@
 //! The world works without us: a stock WireGuard client reaches all that the other tests rely on.
 
 use crate::dig;
-use crate::process::{Running, run};
+use crate::process::run;
 use crate::servers::{self, bind, postgres, ssh, web};
 use crate::suite::Test;
 use crate::world::capture::Capture;
 use crate::world::namespace::ResolvConf;
 use crate::world::{
-    CLIENT_TUNNEL_ADDRESS, CORP_DNS, CORP_ECHO, CORP_HOST, CORP_WEB, GATEWAY_ENDPOINT, PUBLIC_WEB, SHORT,
-    World, wireguard,
+    CORP_DNS, CORP_ECHO, CORP_HOST, CORP_WEB, GATEWAY_ENDPOINT, PUBLIC_WEB, SHORT, World, wireguard,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -23,7 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn the_world_works_with_a_stock_client() {
     let world = World::new(ResolvConf::File);
-    let _client = connect(&world);
+    let _client = wireguard::connect(&world, &world.gateway_keys.public, GATEWAY_ENDPOINT);
     bind::corp(&world);
     bind::public(&world);
     web::corp(&world);
@@ -64,19 +63,6 @@ fn the_world_works_with_a_stock_client() {
     assert!(seen.packets("net 10.77.0.0/16").is_empty(), "nothing bypasses the tunnel");
     assert!(seen.contains_name(bind::PUBLIC_NAME) && !seen.contains(web::SECRET_PHRASE.as_bytes()));
     assert!(seen.packets(&format!("tcp and host {PUBLIC_WEB}")).len() > 4, "public requests go out in clear");
-}
-
-fn connect(world: &World) -> Running {
-    let client =
-        wireguard::start(&world.client, "wg9", &world.client_keys, None, &world.log_path("stock-client"));
-    let arguments = ["set", "wg9", "peer", &world.gateway_keys.public, "endpoint", GATEWAY_ENDPOINT];
-    run(world.client.command("wg").args(arguments).args(["allowed-ips", "10.77.0.0/16"]), SHORT).success();
-    world.client.ip(&[
-        &format!("addr add {CLIENT_TUNNEL_ADDRESS}/32 dev wg9"),
-        "link set wg9 mtu 1420 up",
-        "route add 10.77.0.0/16 dev wg9",
-    ]);
-    client
 }
 
 fn names_answer(world: &World) {

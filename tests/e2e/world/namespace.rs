@@ -1,10 +1,13 @@
 //! One host: a network namespace and a mount namespace of its own, held by a process that dies with the test.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::process::run;
 
@@ -148,6 +151,24 @@ impl Namespace {
         }
     }
 
+    /// A way for threads of this test into this host's network.
+    #[track_caller]
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance(File::open(format!("/proc/{}/ns/net", self.id())).expect("the network of a host"))
+    }
+
+    /// Does some work in a thread of its own that is in this host's network.
+    #[track_caller]
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let entrance = self.entrance();
+        let work = move || {
+            entrance.enter();
+            work()
+        };
+        std::thread::scope(|scope| scope.spawn(work).join())
+            .expect("work inside a host (see its message above)")
+    }
+
     /// The ids of the programs on this host but the holder, with their command lines.
     pub(crate) fn processes(&self) -> Vec<(u32, String)> {
         let ours = fs::read_link(format!("/proc/{}/ns/net", self.id())).ok();
@@ -189,6 +210,17 @@ impl Namespace {
             "the namespace `{name}` could not be set up (see its message above)"
         );
         Self { holder }
+    }
+}
+
+/// An open network namespace.
+pub(crate) struct Entrance(File);
+
+impl Entrance {
+    /// From now on the sockets that this thread makes are on that host.
+    pub(crate) fn enter(&self) {
+        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+            .expect("root may enter a host");
     }
 }
 

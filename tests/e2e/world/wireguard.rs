@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::SHORT;
 use super::namespace::Namespace;
+use super::{CLIENT_TUNNEL_ADDRESS, SHORT, World};
 use crate::process::{Running, eventually, run};
 
 /// A Curve25519 key pair in the text form of `wg`.
+#[derive(Clone)]
 pub(crate) struct KeyPair {
     /// Base64.
     pub(crate) private: String,
@@ -41,6 +42,23 @@ pub(crate) fn start(host: &Namespace, link: &str, keys: &KeyPair, port: Option<u
         (run(&mut set, SHORT).code == 0).then_some(())
     });
     running
+}
+
+/// Connects the laptop with wireguard-go, as `wg9`: all of 10.77.0.0/16 and fd77::/48 is behind this gateway.
+#[track_caller]
+pub(crate) fn connect(world: &World, public_key: &str, endpoint: &str) -> Running {
+    let client = start(&world.client, "wg9", &world.client_keys, None, &world.log_path("stock-client"));
+    let mut set = world.client.command("wg");
+    set.args(["set", "wg9", "peer", public_key, "endpoint", endpoint]);
+    run(set.args(["allowed-ips", "10.77.0.0/16,fd77::/48"]), SHORT).success();
+    world.client.ip(&[
+        &format!("addr add {CLIENT_TUNNEL_ADDRESS}/32 dev wg9"),
+        "-6 addr add fd77::3/128 dev wg9 nodad",
+        "link set wg9 mtu 1420 up",
+        "route add 10.77.0.0/16 dev wg9",
+        "-6 route add fd77::/48 dev wg9",
+    ]);
+    client
 }
 
 fn public_key(private: &str) -> String {
