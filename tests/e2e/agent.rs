@@ -1,5 +1,7 @@
 //! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
 
+pub(crate) mod identity;
+
 use std::env;
 use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
@@ -22,6 +24,12 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "udp-echo", address] => udp_echo(address),
         ["agent", "udp-ask", address, length] => udp_ask(address, length.parse().unwrap_or(0)),
         ["agent", "tcp-connect", address] => tcp_connect(address),
+        ["agent", "identity", label, first, hosts] => {
+            identity::serve(label, first, hosts.parse().unwrap_or(0))
+        }
+        ["agent", "identity-ask", requests, targets @ ..] => {
+            identity::ask(requests.parse().unwrap_or(0), targets)
+        }
         ["agent", ..] => Err(format!("unknown agent {words:?}")),
         _ => return None,
     };

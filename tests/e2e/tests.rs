@@ -6,6 +6,7 @@ mod isolation;
 mod lifecycle;
 mod names;
 mod network;
+mod overlap;
 mod programs;
 mod refusal;
 mod resolved;
@@ -23,6 +24,7 @@ pub(crate) fn all() -> Vec<Test> {
         network::tests(),
         names::tests(),
         programs::tests(),
+        overlap::tests(),
         isolation::tests(),
         refusal::tests(),
         users::tests(),

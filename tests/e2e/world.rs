@@ -222,7 +222,7 @@ fn admit_at(gateway: &Namespace, public_key: &str) {
 }
 
 /// Joins two namespaces by a cable.
-fn link(a: &Namespace, name_a: &str, b: &Namespace, name_b: &str) {
+pub(crate) fn link(a: &Namespace, name_a: &str, b: &Namespace, name_b: &str) {
     let (id_a, id_b) = (a.id().to_string(), b.id().to_string());
     let arguments =
         ["link", "add", name_a, "netns", &id_a, "type", "veth", "peer", "name", name_b, "netns", &id_b];

@@ -47,8 +47,15 @@ pub(crate) fn host_address(i: usize) -> String {
     format!("10.77.16.{}", i + 1)
 }
 
+/// Starts a server with these zones on any host of the world, without a look whether one runs.
 #[track_caller]
-fn start(world: &World, host: &Namespace, name: &str, address: &str, zones: &[(&str, String)]) -> Running {
+pub(crate) fn start(
+    world: &World,
+    host: &Namespace,
+    name: &str,
+    address: &str,
+    zones: &[(&str, String)],
+) -> Running {
     let folder = world.folder().join(name);
     fs::create_dir(&folder).expect("a folder for BIND");
     for (zone, text) in zones {
