@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::address_pool::{self, AddressPool, Saved};
 use super::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts, Snapshot};
 use super::plan::Plan;
-use super::system_dns::SystemDns;
+use super::system_dns::{SystemDns, Target};
 use super::{Setup, network, plan};
 use crate::config::{Endpoint, EndpointHost, Mtu, Prefix};
 use crate::guardian::Guardian;
@@ -93,8 +93,8 @@ impl Connection {
         let engine = start_engine(setup, tun, &plan, &pool, addresses, facts.ipv6_available, events, seed)?;
         let _ = engine.commands.send(Command::SetPeers(peers)).await; // its queue is new and empty
         allow(&engine.commands, &plan.policy).await;
-        let dns =
-            SystemDns::set(setup.dns_mode, guardian, link, &resolvers, &plan.domains, &engine.commands).await;
+        let target = Target { link, resolvers: &resolvers, domains: &plan.domains, engine: &engine.commands };
+        let dns = SystemDns::set(setup.dns_mode, guardian, target).await;
         changes.extend(dns.change());
         Ok(Made {
             dns,
@@ -130,8 +130,13 @@ impl Connection {
 
     /// Puts the system's DNS right again after somebody changed it.
     pub(super) async fn renew_dns(&mut self) {
-        let (link, domains) = (self.link, &self.plan.domains);
-        self.dns.renew(&mut self.guardian, link, &self.resolvers, domains, &self.commands).await;
+        let target = Target {
+            link: self.link,
+            resolvers: &self.resolvers,
+            domains: &self.plan.domains,
+            engine: &self.commands,
+        };
+        self.dns.renew(&mut self.guardian, target).await;
     }
 
     /// Asks a local forwarder no more that asks us itself.

@@ -58,7 +58,7 @@ pub(super) fn status(
 
 /// What the system's DNS takes away, if it is not as it should be.
 pub(super) fn dns_fault(dns: &DnsStatus) -> Option<Fault> {
-    let note = dns.note.clone().filter(|_| dns.state == "failed")?;
+    let note = dns.note.clone().filter(|_| matches!(dns.state.as_str(), "failed" | "yielded"))?;
     let (what, hint) = match note.split_once("; hint: ") {
         Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
         None => (note, None),

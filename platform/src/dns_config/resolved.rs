@@ -79,6 +79,21 @@ impl Resolved {
         Ok((steps, folded))
     }
 
+    /// Whether our resolvers and some domains are the link's still: nobody took them away.
+    ///
+    /// # Errors
+    /// systemd-resolved does not answer.
+    pub async fn is_configured(&self, link: u32, resolvers: &[IpAddr]) -> Result<bool, Error> {
+        let failed = |error| failed("ask for servers", "systemd-resolved", SERVICE, error);
+        let index = link_number(link)?;
+        let servers = self.manager.dns_ex().await.map_err(failed)?;
+        let has = |resolver: &IpAddr| {
+            servers.iter().any(|server| server.0 == index && bus::ip(&server.2) == Some(*resolver))
+        };
+        let domains = self.manager.domains().await.map_err(failed)?;
+        Ok(resolvers.iter().all(has) && domains.iter().any(|(link, ..)| *link == index))
+    }
+
     /// Takes the link's settings back; the link's end does the same by itself.
     ///
     /// # Errors
