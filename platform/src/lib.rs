@@ -1,9 +1,11 @@
 //! What the operating system owns: TUN, UDP batches, routes and rules, system DNS, and how each is undone.
 
+pub mod clock;
 pub mod dns_config;
 pub mod error;
 pub mod family;
 pub mod lock;
+pub mod net_monitor;
 pub mod netlink;
 pub mod paths;
 pub mod prefix;

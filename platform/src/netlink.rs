@@ -5,7 +5,7 @@
 )]
 
 pub mod address;
-mod chains;
+pub(crate) mod chains;
 mod connection;
 pub mod facts;
 pub mod link;
@@ -14,9 +14,10 @@ pub mod rule;
 
 pub use address::Address;
 pub use connection::Netlink;
+pub(crate) use connection::{decode, visit};
 pub use facts::{NetworkFacts, facts};
 pub use link::Link;
-pub use route::{Route, RouteKind};
+pub use route::{Route, RouteKind, Way};
 pub use rule::{Mark, Rule, RuleAction, UidRange};
 
 /// The "protocol" number that marks our routes and rules (`proto 90` in the output of `ip`).

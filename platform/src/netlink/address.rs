@@ -64,7 +64,8 @@ impl Netlink {
     }
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<Address> {
+/// Reads a message of the "new" kind; those that take away are made one before.
+pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Address> {
     let RouteNetlinkMessage::NewAddress(message) = message else { return None };
     let mut remote = None;
     let mut local = None;

@@ -8,6 +8,9 @@ use super::Netlink;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN` (Linux `nfnetlink.h`, `nf_tables.h`).
 const GET_CHAIN: u16 = (10 << 8) | 4;
 
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN`
+pub(crate) const NEW_CHAIN: u16 = (10 << 8) | 3;
+
 /// Bytes of `struct nfgenmsg`: family u8, version u8, resource id u16.
 const GENERIC_HEADER_LEN: usize = 4;
 
@@ -32,7 +35,8 @@ pub(super) fn firewall_chains() -> Vec<String> {
     names
 }
 
-fn chain_name(payload: &[u8]) -> Option<String> {
+/// The name in a message about a chain.
+pub(crate) fn chain_name(payload: &[u8]) -> Option<String> {
     let attributes = payload.get(GENERIC_HEADER_LEN..)?;
     let name = NlasIterator::new(attributes)
         .map_while(Result::ok)

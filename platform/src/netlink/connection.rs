@@ -60,6 +60,15 @@ impl Netlink {
         self.exchange(message.message_type(), NLM_F_ACK | flags, &body, &mut |_, _| {}).map(drop)
     }
 
+    /// Asks for one thing; answers with its message.
+    pub(super) fn ask(&mut self, message: &RouteNetlinkMessage) -> io::Result<Option<RouteNetlinkMessage>> {
+        let (mut answer, body) = (None, body_of(message));
+        self.exchange(message.message_type(), NLM_F_ACK, &body, &mut |kind, payload| {
+            answer = decode(kind, payload);
+        })?;
+        Ok(answer)
+    }
+
     /// Asks for a whole table; messages that `read` leaves out are not counted as undecoded.
     pub(super) fn dump<T>(
         &mut self,
@@ -123,20 +132,32 @@ fn read_datagram(
     whole: &mut bool,
     visit: &mut dyn FnMut(u16, &[u8]),
 ) -> io::Result<bool> {
-    let mut rest = datagram;
-    while let Ok(message) = NetlinkBuffer::new_checked(rest) {
-        let length = message.length() as usize;
-        if message.sequence_number() == sequence {
-            *whole &= message.flags() & NLM_F_DUMP_INTR == 0;
-            match message.message_type() {
-                NLMSG_NOOP => {}
-                NLMSG_ERROR | NLMSG_DONE => return outcome(message.payload()).map(|()| true),
-                kind => visit(kind, message.payload()),
-            }
+    for message in messages(datagram).filter(|message| message.sequence_number() == sequence) {
+        *whole &= message.flags() & NLM_F_DUMP_INTR == 0;
+        match message.message_type() {
+            NLMSG_NOOP => {}
+            NLMSG_ERROR | NLMSG_DONE => return outcome(message.payload()).map(|()| true),
+            kind => visit(kind, message.payload()),
         }
-        rest = rest.get(length.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
     }
     Ok(false)
+}
+
+/// Visits the messages of a datagram that nobody asked for.
+pub(crate) fn visit(datagram: &[u8], visit: &mut dyn FnMut(u16, &[u8])) {
+    for message in messages(datagram) {
+        visit(message.message_type(), message.payload());
+    }
+}
+
+fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let message = NetlinkBuffer::new_checked(rest).ok()?;
+        let length = message.length() as usize;
+        rest = rest.get(length.next_multiple_of(4).max(HEADER_LEN)..).unwrap_or_default();
+        Some(message)
+    })
 }
 
 /// Both endings begin with a negative error number, or zero (RFC 3549, 2.3.2.2).
@@ -163,7 +184,8 @@ fn body_of(message: &RouteNetlinkMessage) -> Vec<u8> {
     body
 }
 
-fn decode(kind: u16, payload: &[u8]) -> Option<RouteNetlinkMessage> {
+/// Reads one message; `None` if it is of a kind or form that is not known.
+pub(crate) fn decode(kind: u16, payload: &[u8]) -> Option<RouteNetlinkMessage> {
     let mut header = NetlinkHeader::default();
     header.message_type = kind;
     RouteNetlinkMessage::deserialize(&header, payload).ok()

@@ -24,6 +24,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
+    /// It has a carrier.
+    pub running: bool,
     /// `lo`.
     pub loopback: bool,
 }
@@ -108,7 +110,8 @@ impl Netlink {
     }
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<Link> {
+/// Reads a message of the "new" kind; those that take away are made one before.
+pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
     let mut link = Link {
         index: message.header.index,
@@ -116,6 +119,7 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
         kind: String::new(),
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
+        running: message.header.flags.contains(LinkFlags::Running),
         loopback: message.header.flags.contains(LinkFlags::Loopback),
     };
     for attribute in message.attributes {

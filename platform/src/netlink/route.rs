@@ -12,6 +12,28 @@ use serde::{Deserialize, Serialize};
 use super::{Netlink, PROTOCOL, connection::Dump};
 use crate::{Error, Family, IpPrefix};
 
+/// Answers of the kernel that say that there is no way, or none that is allowed.
+const NO_WAY: [i32; 7] = [
+    libc::ENETUNREACH,
+    libc::EHOSTUNREACH,
+    libc::ENETDOWN,
+    libc::EACCES,
+    libc::EINVAL,
+    libc::EAFNOSUPPORT,
+    libc::EOPNOTSUPP,
+];
+
+/// How packets to one address leave the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Index of the link.
+    pub link: u32,
+    /// The next hop's address, where it is not on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// The source address that the kernel takes.
+    pub source: Option<IpAddr>,
+}
+
 /// A route of one of the kernel's tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -83,10 +105,34 @@ impl Netlink {
         Ok(self.dump_routes()?.items)
     }
 
+    /// Asks how the kernel would send packets with this mark to an address; `None`: not at all.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn way_to(&mut self, address: IpAddr, mark: u32) -> Result<Option<Way>, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = Family::of(address).to_netlink();
+        message.header.destination_prefix_length = IpPrefix::host(address).length();
+        message.attributes =
+            vec![RouteAttribute::Destination(RouteAddress::from(address)), RouteAttribute::Mark(mark)];
+        match self.ask(&RouteNetlinkMessage::GetRoute(message)) {
+            Ok(answer) => {
+                Ok(answer.and_then(read).filter(|route| route.kind != RouteKind::Refused).and_then(way))
+            }
+            // the kernel's words for "no route", and for a family that it does not have
+            Err(error) if NO_WAY.map(Some).contains(&error.raw_os_error()) => Ok(None),
+            Err(source) => Err(Error::system("look up", "route", address, source)),
+        }
+    }
+
     pub(super) fn dump_routes(&mut self) -> Result<Dump<Route>, Error> {
         self.dump(&RouteNetlinkMessage::GetRoute(RouteMessage::default()), read)
             .map_err(|source| Error::system("list", "routes", "all", source))
     }
+}
+
+fn way(route: Route) -> Option<Way> {
+    Some(Way { link: route.link?, gateway: route.gateway, source: route.source })
 }
 
 fn message(route: &Route) -> RouteMessage {
@@ -115,7 +161,8 @@ fn scope(route: &Route) -> RouteScope {
     }
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<Route> {
+/// Reads a message of the "new" kind; those that take away are made one before.
+pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = message else { return None };
     let family = Family::from_netlink(message.header.address_family)?;
     let unspecified = match family {

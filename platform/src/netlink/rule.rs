@@ -148,7 +148,8 @@ fn set_action(message: &mut RuleMessage, action: RuleAction) {
     }
 }
 
-fn read(message: RouteNetlinkMessage) -> Option<Rule> {
+/// Reads a message of the "new" kind; those that take away are made one before.
+pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Rule> {
     let RouteNetlinkMessage::NewRule(message) = message else { return None };
     let family = Family::from_netlink(message.header.family)?;
     let mut rule = Rule::new(family, 0, action(&message.header, u32::from(message.header.table)));

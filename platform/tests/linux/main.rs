@@ -6,6 +6,7 @@
 )]
 
 mod namespace;
+mod net_monitor;
 mod netlink;
 mod resolv_conf;
 mod tun;
