@@ -4,6 +4,7 @@
 //! until [`Datapath::poll_timeout`]. One `now` per batch.
 
 mod admission;
+mod expectation;
 mod fragmented;
 mod inbound;
 mod outbound;

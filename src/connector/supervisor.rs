@@ -207,6 +207,7 @@ impl Supervisor {
                 self.handle(Input::HandshakeTimeout(id as usize)).await
             }
             Event::Gateway { state: GatewayState::Trying, .. } => Ok(()),
+            Event::Unanswered(_) => Ok(()),
             Event::Ended => self.connect_anew().await,
             Event::ForwarderLoop(server) => self.leave_forwarder(server).await,
             Event::AddressesChanged(entries) => {

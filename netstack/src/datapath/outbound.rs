@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{DEVICE_LINK, Datapath, resolver_link};
+use super::{DEVICE_LINK, Datapath, expectation, resolver_link};
 use crate::counters::DropReason;
 use crate::nat;
 use crate::packet::facts::{Facts, Transport};
@@ -111,6 +111,9 @@ impl Datapath {
         let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else {
             return self.drop(DropReason::NoRoute);
         };
+        if let Some(expectation) = expectation::of(facts) {
+            peer.expect(expectation, now);
+        }
         let (send, mut refused) = (&mut self.send, 0);
         let is_sound = segment::cut(packet, facts, offload, &mut self.scratch, |segment| {
             refused += u64::from(!peer.seal(segment, send, now));

@@ -9,6 +9,7 @@ use crate::conntrack::{Owner, TunnelKey};
 use crate::counters::DropReason;
 use crate::packet::{TCP, UDP, udp};
 use crate::tcp::{Event, FlowId};
+use crate::wireguard::Expectation;
 
 /// The port of DNS (RFC 1035, section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
@@ -123,6 +124,7 @@ impl Datapath {
     ) -> bool {
         let Some(length) = udp::write(&mut self.scratch, source, server, payload) else { return false };
         let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else { return false };
+        peer.expect(Expectation::Sure, now);
         peer.seal(&self.scratch[..length], &mut self.send, now)
     }
 

@@ -42,6 +42,8 @@ pub enum Event {
         /// How it stands now.
         state: GatewayState,
     },
+    /// This gateway's handshake stayed unanswered for longer than an answer takes: it may be at another address.
+    Unanswered(u32),
     /// The engine has ended by itself, because the TUN was taken away.
     Ended,
     /// A local forwarder asks us what we ask it.

@@ -1,13 +1,11 @@
 //! What changed about the gateways: proven, or lost. A person is shown what was proven, never what was intended.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use netstack::Datapath;
+use netstack::wireguard::Peer;
 
 use super::Event;
-
-/// A handshake that was not answered for this long is a gateway that cannot be reached: two tries of 5 s.
-const LOST_AFTER: Duration = Duration::from_secs(8);
 
 /// How a gateway stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,25 +19,32 @@ pub enum GatewayState {
     Lost,
 }
 
+/// What was told of one gateway.
+#[derive(Clone, Default)]
+struct Told {
+    state: GatewayState,
+    unanswered_at: Option<Instant>,
+}
+
 /// Remembers what was told.
 pub(super) struct Observer {
-    states: Vec<GatewayState>,
+    told: Vec<Told>,
     look_again: Option<Instant>,
 }
 
 impl Observer {
     pub(super) fn new(gateways: u32) -> Self {
-        Self { states: vec![GatewayState::Trying; gateways as usize], look_again: None }
+        Self { told: vec![Told::default(); gateways as usize], look_again: None }
     }
 
     /// How gateway `id` was last seen.
     pub(super) fn state(&self, id: u32) -> GatewayState {
-        self.states.get(id as usize).copied().unwrap_or_default()
+        self.told.get(id as usize).map(|told| told.state).unwrap_or_default()
     }
 
     /// How many gateways there are.
     pub(super) fn count(&self) -> u32 {
-        self.states.len() as u32
+        self.told.len() as u32
     }
 
     /// When to look again though nothing happened.
@@ -55,24 +60,36 @@ impl Observer {
     ) -> impl Iterator<Item = Event> + use<> {
         let mut changed = Vec::new();
         self.look_again = None;
-        for (index, before) in self.states.iter_mut().enumerate() {
-            let Some(peer) = datapath.peer(index as u32) else { continue };
-            let is_established = peer.is_established(now);
-            let lost_at = peer.stats().trying_since.map(|since| since + LOST_AFTER);
-            let state = match lost_at {
-                Some(at) if at <= now => GatewayState::Lost,
-                _ if is_established => GatewayState::Proven,
-                _ if *before == GatewayState::Proven && lost_at.is_none() => GatewayState::Proven, // idle, to be renewed
-                _ => *before,
-            };
+        for (id, told) in (0..).zip(&mut self.told) {
+            let Some(peer) = datapath.peer(id) else { continue };
+            let state = state(peer, told.state, now);
             if state != GatewayState::Lost {
-                self.look_again = self.look_again.into_iter().chain(lost_at).min();
+                self.look_again = self.look_again.into_iter().chain(peer.lost_at()).min();
             }
-            if state != *before {
-                *before = state;
-                changed.push(Event::Gateway { id: index as u32, state });
+            if state != told.state {
+                told.state = state;
+                changed.push(Event::Gateway { id, state });
+            }
+            let unanswered_at = peer.stats().unanswered_at;
+            if unanswered_at != told.unanswered_at {
+                told.unanswered_at = unanswered_at;
+                changed.push(Event::Unanswered(id));
             }
         }
         changed.into_iter()
+    }
+}
+
+/// How a gateway stands that stood as `before`.
+fn state(peer: &Peer, before: GatewayState, now: Instant) -> GatewayState {
+    let stats = peer.stats();
+    if peer.is_lost(now) {
+        return GatewayState::Lost;
+    }
+    // packets may still come in the old session while a new one is being made
+    let is_answering = stats.trying_since.is_none_or(|since| stats.proven_at.is_some_and(|at| at > since));
+    match is_answering && peer.is_established(now) {
+        true => GatewayState::Proven,
+        false => before, // a proven one that is idle is renewed when it is needed
     }
 }

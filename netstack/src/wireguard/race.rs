@@ -1,0 +1,124 @@
+//! Which addresses an initiation goes to: the one in use first, all others when it stays silent.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::message::INITIATION_LENGTH;
+use crate::send_batch::SendBatch;
+
+/// An initiation that is unanswered for this long is sent to the other addresses as well: RFC 8305's delay of 250 ms
+/// (section 5), and some for a handshake's computation.
+const LEAST_PATIENCE: Duration = Duration::from_millis(300);
+/// Three round trips where that is longer, up to this.
+const MOST_PATIENCE: Duration = Duration::from_secs(1);
+/// Addresses that are kept of one peer: a race costs a datagram for each.
+const MOST_ENDPOINTS: usize = 16;
+
+/// The addresses, and the initiation that is under way.
+pub(super) struct Race {
+    endpoint: Option<SocketAddr>,
+    endpoints: Vec<SocketAddr>,
+    can_move: bool,
+    initiation: [u8; INITIATION_LENGTH],
+    due: Option<Instant>,
+    /// The handshake that is under way was sent to all, and so are its repetitions.
+    is_open: bool,
+}
+
+impl Race {
+    pub(super) fn new(mut endpoints: Vec<SocketAddr>, can_move: bool) -> Self {
+        endpoints.truncate(MOST_ENDPOINTS);
+        let endpoint = endpoints.first().copied();
+        Self { endpoint, endpoints, can_move, initiation: [0; INITIATION_LENGTH], due: None, is_open: false }
+    }
+
+    /// The address in use.
+    pub(super) fn endpoint(&self) -> Option<SocketAddr> {
+        self.endpoint
+    }
+
+    pub(super) fn endpoints(&self) -> &[SocketAddr] {
+        &self.endpoints
+    }
+
+    /// An authentic answer came from there.
+    pub(super) fn move_to(&mut self, endpoint: SocketAddr) {
+        self.endpoint = Some(endpoint);
+    }
+
+    /// Other addresses, of which the one in use need not be one; whether any is new.
+    pub(super) fn replace(&mut self, mut endpoints: Vec<SocketAddr>) -> bool {
+        endpoints.truncate(MOST_ENDPOINTS);
+        let is_new = |endpoint: &SocketAddr| {
+            !self.endpoints.contains(endpoint) && self.endpoint.as_ref() != Some(endpoint)
+        };
+        let has_new = endpoints.iter().any(is_new);
+        self.endpoints = endpoints;
+        self.endpoint = self.endpoint.or(self.endpoints.first().copied());
+        has_new
+    }
+
+    /// Whether anything follows from silence: another address, or a look-up of it.
+    pub(super) fn has_alternative(&self) -> bool {
+        self.can_move || self.others().next().is_some()
+    }
+
+    /// Whether `from` is an address of the peer that is not in use.
+    pub(super) fn is_other(&self, from: SocketAddr) -> bool {
+        self.endpoint != Some(from) && self.endpoints.contains(&from)
+    }
+
+    /// An initiation was sent to the address in use. Unless it is the first of a renewal that nobody waits for, the
+    /// others get it too when it stays unanswered, and at once when an earlier one did.
+    pub(super) fn begin(
+        &mut self,
+        initiation: &[u8],
+        is_awaited: bool,
+        round_trip: Option<Duration>,
+        now: Instant,
+    ) {
+        self.initiation.copy_from_slice(initiation);
+        let wait = if self.is_open { Duration::ZERO } else { patience(round_trip) };
+        self.due = (is_awaited && self.has_alternative()).then(|| now + wait);
+    }
+
+    /// The initiation under way is to go to all others now.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        self.due = Some(now);
+    }
+
+    /// Whether the initiation under way goes to the others, or went.
+    pub(super) fn is_on(&self) -> bool {
+        self.is_open || self.due.is_some()
+    }
+
+    /// It was answered, or given up.
+    pub(super) fn end(&mut self) {
+        (self.due, self.is_open) = (None, false);
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Sends the initiation to all addresses but the one in use; how many bytes. `None` without room for all.
+    pub(super) fn run(&mut self, batch: &mut SendBatch) -> Option<u64> {
+        let mut sent = 0;
+        for other in self.others() {
+            batch.spare()?[..INITIATION_LENGTH].copy_from_slice(&self.initiation);
+            batch.push(other, INITIATION_LENGTH);
+            sent += INITIATION_LENGTH as u64;
+        }
+        (self.due, self.is_open) = (None, true);
+        Some(sent)
+    }
+
+    fn others(&self) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints.iter().copied().filter(|other| Some(*other) != self.endpoint)
+    }
+}
+
+/// How long an answer may take.
+pub(super) fn patience(round_trip: Option<Duration>) -> Duration {
+    round_trip.map_or(LEAST_PATIENCE, |time| (time * 3).clamp(LEAST_PATIENCE, MOST_PATIENCE))
+}
