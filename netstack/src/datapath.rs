@@ -161,6 +161,12 @@ impl Datapath {
         self.mappings.insert(virtual_address, mapping);
     }
 
+    /// Says anew what stands behind all virtual addresses; open flows are judged by it at [`Self::set_policy`].
+    pub fn replace_mappings(&mut self, mappings: impl IntoIterator<Item = (IpAddr, Mapping)>) {
+        self.mappings.clear();
+        self.mappings.extend(mappings);
+    }
+
     /// Forgets virtual addresses for which `keep` says no; open flows to them are not touched.
     pub fn retain_mappings(&mut self, mut keep: impl FnMut(IpAddr, &Mapping) -> bool) {
         self.mappings.retain(|address, mapping| keep(*address, mapping));

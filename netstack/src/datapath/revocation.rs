@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Datapath, Refusal};
+use super::{Config, Datapath, Mapping, Refusal};
 use crate::conntrack::Flow;
 use crate::counters::RefusalReason;
 use crate::packet::refusal::{self, Reset};
@@ -18,20 +18,17 @@ pub(super) struct PendingResets {
 }
 
 impl Datapath {
-    /// Enforces `policy` from now on. Flows that it no longer allows are reset (TCP) or forgotten before this returns;
-    /// the resets stand in the batches, and those beyond their room follow as the batches are drained. Connections of
-    /// the resolver into tunnels end likewise. Returns how many flows of the device ended.
+    /// Enforces `policy` from now on. Each flow is judged by what stands behind its destination now: where mappings
+    /// change with the policy, [`Self::replace_mappings`] comes first. Flows that it no longer allows are reset (TCP)
+    /// or forgotten before this returns; the resets stand in the batches, and those beyond their room follow as the
+    /// batches are drained. Connections of the resolver into tunnels end likewise. Returns how many flows of the
+    /// device ended.
     pub fn set_policy(&mut self, policy: Policy, now: Instant) -> usize {
-        let mut ended = Vec::new();
-        for (index, flow) in self.conntrack.iter_mut() {
-            match allowed_by(&policy, flow) {
-                Some(application) => flow.application = application,
-                None => ended.push(index),
-            }
-        }
         if policy.grants != self.policy.grants {
             self.refusals.clear(); // they speak of grants that have changed
         }
+        self.policy = policy;
+        let ended = self.judge();
         self.resets.since = Some(now);
         for index in &ended {
             if let Some(flow) = self.conntrack.remove(*index) {
@@ -39,11 +36,27 @@ impl Datapath {
             }
         }
         self.fragments.clear();
-        self.policy = policy;
         self.end_own_tcp(now);
         self.reset_device();
         self.reset_remote();
         ended.len()
+    }
+
+    /// Gives each flow its grant and application under the policy of now; returns those that have none.
+    fn judge(&mut self) -> Vec<u32> {
+        let Self { conntrack, mappings, policy, config, .. } = self;
+        let mut ended = Vec::new();
+        for (index, flow) in conntrack.iter_mut() {
+            let behind = match mappings.get(&flow.device.destination) {
+                Some(mapping) => Some(*mapping),
+                None => network_behind(policy, config, flow),
+            };
+            match behind.and_then(|behind| Some((behind.grant, allowed_by(policy, flow, &behind)?))) {
+                Some((grant, application)) => (flow.grant, flow.application) = (grant, application),
+                None => ended.push(index),
+            }
+        }
+        ended
     }
 
     fn end(&mut self, flow: &Flow, now: Instant) {
@@ -89,11 +102,22 @@ impl Datapath {
     }
 }
 
-/// The application under which the flow may go on.
-fn allowed_by(policy: &Policy, flow: &Flow) -> Option<u32> {
+/// What stands behind a real address; a virtual one without a mapping has nothing behind it.
+fn network_behind(policy: &Policy, config: &Config, flow: &Flow) -> Option<Mapping> {
+    let address = flow.device.destination;
+    if config.pool.iter().any(|prefix| prefix.contains(address)) {
+        return None;
+    }
+    let network = policy.network(address)?;
+    Some(Mapping { gateway: network.gateway, real: address, grant: network.grant })
+}
+
+/// The application under which the flow may go on; none when its destination is another one now.
+fn allowed_by(policy: &Policy, flow: &Flow, behind: &Mapping) -> Option<u32> {
+    let is_same = behind.gateway == flow.tunnel.gateway && behind.real == flow.tunnel.remote;
     let gateway = policy.gateways.get(flow.tunnel.gateway as usize)?;
     let is_carried =
         gateway.allows(flow.tunnel.remote) && gateway.local_address(flow.tunnel.remote) == Some(flow.local);
-    let application = policy.application(flow.grant, flow.device.protocol, flow.device.destination_port);
-    application.filter(|_| is_carried && !policy.is_blocked)
+    let application = policy.application(behind.grant, flow.device.protocol, flow.device.destination_port);
+    application.filter(|_| is_same && is_carried && !policy.is_blocked)
 }

@@ -1,9 +1,10 @@
 //! Rights that are taken away end what they had let begin.
 
 use super::world::*;
+use crate::datapath::Mapping;
 use crate::counters::RefusalReason;
 use crate::packet::facts::Tcp;
-use crate::packets_for_tests::{at, sound, tcp, tcp_facts, udp};
+use crate::packets_for_tests::{at, ip, sound, tcp, tcp_facts, udp};
 use crate::policy::{Grant, Policy};
 
 /// Nothing is granted any more.
@@ -14,8 +15,12 @@ fn nothing() -> Policy {
 impl World {
     /// A connection that has carried 50 bytes to the host and 10 back, all acknowledged.
     fn open_connection(&mut self) {
+        self.open_connection_to("10.77.9.1");
+    }
+
+    fn open_connection_to(&mut self, host: &str) {
         let (device, name) = ("100.64.0.1:4000", "100.64.0.20:80");
-        let (host, local) = ("10.77.9.1:80", "10.77.0.3:4000");
+        let (host, local) = (&*format!("{host}:80"), "10.77.0.3:4000");
         self.carried(&tcp(device, name, Tcp::SYN, (100, 0), &[]));
         self.delivered(&tcp(host, local, Tcp::SYN | Tcp::ACK, (900, 101), &[]));
         self.carried(&tcp(device, name, Tcp::ACK, (101, 901), &[1; 50]));
@@ -77,6 +82,23 @@ fn a_policy_that_still_allows_keeps_flows_and_says_under_which_application() {
     assert!(world.frames().is_empty() && world.pump().is_empty());
     assert_eq!(world.datapath.flows_by_application(2), [0, 2]);
     assert_eq!(world.delivered(&udp("10.77.9.1:5000", "10.77.0.3:4000", b"x")).len(), 1);
+}
+
+#[test]
+fn flows_follow_their_name_to_another_grant_and_end_where_the_name_leads_elsewhere() {
+    let mut world = World::new();
+    world.open_connection();
+    let mapping = |real, grant| (ip("100.64.0.20"), Mapping { gateway: 0, real: ip(real), grant });
+    let mut moved = policy();
+    moved.grants.swap(0, 1);
+    world.datapath.replace_mappings([mapping("10.77.9.1", 1)]);
+    assert_eq!(world.datapath.set_policy(moved.clone(), world.now), 0, "the same right under another number");
+    world.datapath.replace_mappings([mapping("10.77.9.2", 1)]);
+    assert_eq!(world.datapath.set_policy(moved.clone(), world.now), 1, "another host stands behind the address");
+    assert_eq!((world.frames().len(), world.pump().len()), (1, 1), "a reset each way");
+    world.open_connection_to("10.77.9.2");
+    world.datapath.replace_mappings([]);
+    assert_eq!(world.datapath.set_policy(moved, world.now), 1, "no application stands behind it any more");
 }
 
 #[test]
