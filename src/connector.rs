@@ -6,6 +6,7 @@ pub mod engine;
 pub mod network;
 pub mod plan;
 mod publish;
+mod reload;
 mod supervisor;
 mod system_dns;
 
@@ -30,7 +31,7 @@ pub struct RunOptions {
     pub dns_mode: DnsMode,
 }
 
-/// What does not change while the program runs.
+/// What the program runs with; a reload makes another one.
 struct Setup {
     config: Config,
     /// Our private keys, by gateway.

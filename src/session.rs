@@ -99,6 +99,8 @@ enum Link {
     Lost,
     /// It did not complete a handshake in time.
     TimedOut,
+    /// It is configured no more; its place stays.
+    Gone,
 }
 
 /// The state machine.
@@ -117,6 +119,21 @@ impl Session {
     pub fn new(gateways: impl IntoIterator<Item = String>) -> Self {
         let gateways = gateways.into_iter().map(|name| (name, Link::Waiting)).collect();
         Self { gateways, is_wanted: false, is_stopped: false, fault: None, denial: None }
+    }
+
+    /// The gateways of another configuration, by place; `None` stands for one that is gone. What was known of those
+    /// that stay is kept.
+    pub fn set_gateways(&mut self, places: Vec<Option<String>>) {
+        let former = std::mem::take(&mut self.gateways);
+        let place = |(index, name): (usize, Option<String>)| {
+            let (former_name, link) = former.get(index).cloned().unwrap_or((String::new(), Link::Waiting));
+            match name {
+                None => (former_name, Link::Gone),
+                Some(name) if link == Link::Gone => (name, Link::Waiting),
+                Some(name) => (name, link),
+            }
+        };
+        self.gateways = places.into_iter().enumerate().map(place).collect();
     }
 
     /// Takes in what happened; the actions are to be done in their order.
@@ -186,7 +203,7 @@ impl Session {
         }
         self.is_wanted = wanted;
         self.fault = None;
-        for (_, link) in &mut self.gateways {
+        for (_, link) in self.gateways.iter_mut().filter(|(_, link)| *link != Link::Gone) {
             *link = Link::Waiting;
         }
     }
@@ -196,7 +213,7 @@ impl Session {
         if !self.is_up() {
             return;
         }
-        if let Some((_, link)) = self.gateways.get_mut(gateway) {
+        if let Some((_, link)) = self.gateways.get_mut(gateway).filter(|(_, link)| *link != Link::Gone) {
             *link = to;
         }
     }
@@ -213,7 +230,7 @@ impl Session {
         match self.link(gateway) {
             Some(Link::Waiting) => self.set_link(gateway, Link::TimedOut),
             Some(Link::Proven) => self.set_link(gateway, Link::Lost),
-            Some(Link::Lost | Link::TimedOut) | None => {}
+            Some(Link::Lost | Link::TimedOut | Link::Gone) | None => {}
         }
     }
 
@@ -237,7 +254,11 @@ impl Session {
         if proven == 0 {
             return if count(Link::Waiting) > 0 { State::Connecting } else { State::Failed };
         }
-        if proven == self.gateways.len() && severity.is_none() { State::Connected } else { State::Degraded }
+        if proven + count(Link::Gone) == self.gateways.len() && severity.is_none() {
+            State::Connected
+        } else {
+            State::Degraded
+        }
     }
 
     /// Names of the gateways in this state, in the order of the configuration.

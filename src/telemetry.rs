@@ -1,10 +1,14 @@
 //! The log: level, format, and what is kept quiet.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogLevel, VARIABLE_PREFIX};
+
+/// Sets another filter for the log that was started.
+static REFILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 
 /// Starts the log on standard error. A second call in one process is ignored.
 ///
@@ -17,9 +21,23 @@ pub fn start(level: LogLevel) {
         .with_writer(io::stderr)
         .with_ansi(is_terminal)
         .with_target(false)
-        .compact();
+        .compact()
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
     // Only tests start it twice, and then the first one is as good.
-    let _ = subscriber.try_init();
+    if subscriber.try_init().is_ok() {
+        let refilter = move |filter| {
+            let _ = handle.reload(filter); // fails only when the log itself is gone
+        };
+        let _ = REFILTER.set(Box::new(refilter)); // the first one is as good
+    }
+}
+
+/// Logs at another level from now on.
+pub fn set_level(level: LogLevel) {
+    if let Some(refilter) = REFILTER.get() {
+        refilter(EnvFilter::new(directives(level)));
+    }
 }
 
 /// The level to log with before the configuration could be read.

@@ -151,6 +151,13 @@ impl Datapath {
         }
     }
 
+    /// Ends the session of gateway `id`, if it has one.
+    pub fn remove_peer(&mut self, id: u32) {
+        if let Some(peer) = self.peers.get_mut(id as usize) {
+            *peer = None;
+        }
+    }
+
     /// What is known of gateway `id`.
     pub fn peer(&self, id: u32) -> Option<&Peer> {
         self.peers.get(id as usize)?.as_ref()

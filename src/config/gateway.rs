@@ -33,9 +33,17 @@ pub struct Gateway {
     pub dns: Vec<SocketAddr>,
     /// Where the gateway is configured.
     pub origin: Origin,
+    /// A reload took it out of the configuration; its place stays, so that the others keep their numbers.
+    pub is_retired: bool,
 }
 
 impl Gateway {
+    /// The same as a place that nothing goes through.
+    #[must_use]
+    pub fn retired(&self) -> Self {
+        Self { is_retired: true, allowed_ips: Vec::new(), dns: Vec::new(), ..self.clone() }
+    }
+
     /// Whether the address may be reached through this gateway.
     #[must_use]
     pub fn allows(&self, prefix: Prefix) -> bool {
@@ -190,6 +198,7 @@ fn read_values<'a>(
         preshared_key: preshared_key.map(SecretKey::new),
         dns,
         origin: row.origin.clone(),
+        is_retired: false,
     })
 }
 

@@ -1,5 +1,7 @@
 //! A connection: everything that is made on `up` and taken back on `down`, in an order that a kill at any moment survives.
 
+mod replan;
+
 use std::net::{IpAddr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -46,6 +48,8 @@ pub(super) struct Connection {
     thread: JoinHandle<()>,
     link: u32,
     resolvers: Vec<IpAddr>,
+    /// What stands in the system's network.
+    written: network::NetworkPlan,
 }
 
 impl Connection {
@@ -68,7 +72,7 @@ impl Connection {
     ) -> anyhow::Result<Made> {
         let peers = peers(setup).await?;
         let facts = platform::netlink::facts().context("failed to look at the network")?;
-        let plan = plan::build(&setup.config, &local_networks(&facts))?;
+        let plan = plan::build(&setup.config, &local_networks(&facts, None))?;
         let seed = random();
         let (pool, addresses) = choose_addresses(setup, &facts, &seed)?;
         let mtu = mtu(setup);
@@ -76,9 +80,7 @@ impl Connection {
         let tun = Tun::open(&TunConfig { name_prefix: TUN_NAME.to_owned(), mtu, force_plain })?;
         let (link, name) = (tun.index(), tun.name().to_owned());
         let _ = guardian.announce(&Undo::Link { name: name.clone(), index: link })?;
-        let networks: Vec<IpPrefix> =
-            plan.policy.networks.iter().filter_map(|network| ip_prefix(&network.prefix)).collect();
-        let written = network::plan(&pool, &networks, &setup.access, facts.ipv6_available);
+        let written = network::plan(&pool, &networks(&plan), &setup.access, facts.ipv6_available);
         let mut netlink = Netlink::open()?;
         network::write_link(&mut netlink, &written, link)?;
         for rule in &written.rules {
@@ -106,6 +108,7 @@ impl Connection {
             thread: engine.thread,
             link,
             resolvers,
+            written,
         })
     }
 
@@ -176,12 +179,13 @@ struct Made {
     thread: JoinHandle<()>,
     link: u32,
     resolvers: Vec<IpAddr>,
+    written: network::NetworkPlan,
 }
 
 impl Made {
     fn with(self, guardian: Guardian) -> Connection {
-        let Self { dns, pool, plan, changes, notes, commands, thread, link, resolvers } = self;
-        Connection { dns, pool, plan, changes, notes, guardian, commands, thread, link, resolvers }
+        let Self { dns, pool, plan, changes, notes, commands, thread, link, resolvers, written } = self;
+        Connection { dns, pool, plan, changes, notes, guardian, commands, thread, link, resolvers, written }
     }
 }
 
@@ -258,20 +262,26 @@ fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
 
 async fn peers(setup: &Setup) -> anyhow::Result<Vec<(u32, PeerConfig)>> {
     let mut peers = Vec::new();
-    for (index, (gateway, key)) in setup.config.gateways.iter().zip(&setup.keys).enumerate() {
-        let endpoint =
-            resolve(&gateway.endpoints[0]).await.with_context(|| format!("gateway `{}`", gateway.name))?;
-        let config = PeerConfig {
-            private_key: *key.reveal(),
-            public_key: gateway.public_key,
-            preshared_key: gateway.preshared_key.as_ref().map(|key| *key.reveal()),
-            endpoints: vec![endpoint],
-            can_move: false,
-            keepalive: setup.config.tunneling.keep_alive.value,
-        };
-        peers.push((index as u32, config));
+    for (id, gateway) in setup.config.gateways.iter().enumerate() {
+        if !gateway.is_retired {
+            peers.push((id as u32, peer(setup, id).await?));
+        }
     }
     Ok(peers)
+}
+
+async fn peer(setup: &Setup, id: usize) -> anyhow::Result<PeerConfig> {
+    let (gateway, key) = (&setup.config.gateways[id], &setup.keys[id]);
+    let endpoint =
+        resolve(&gateway.endpoints[0]).await.with_context(|| format!("gateway `{}`", gateway.name))?;
+    Ok(PeerConfig {
+        private_key: *key.reveal(),
+        public_key: gateway.public_key,
+        preshared_key: gateway.preshared_key.as_ref().map(|key| *key.reveal()),
+        endpoints: vec![endpoint],
+        can_move: false,
+        keepalive: setup.config.tunneling.keep_alive.value,
+    })
 }
 
 /// The endpoint's address; a name is resolved by the system, before its DNS is changed.
@@ -315,10 +325,11 @@ pub(super) fn save_addresses(setup: &Setup, pool: AddressPool, entries: Vec<dns:
     }
 }
 
-/// The networks that the device is connected to by itself.
-fn local_networks(facts: &NetworkFacts) -> Vec<Prefix> {
+/// The networks that the device is connected to by itself; `own` is the TUN, if there is one.
+fn local_networks(facts: &NetworkFacts, own: Option<u32>) -> Vec<Prefix> {
     let is_loopback = |index| facts.links.iter().any(|link| link.index == index && link.loopback);
-    let connected = facts.addresses.iter().filter(|address| !is_loopback(address.link));
+    let is_foreign = |link| !is_loopback(link) && Some(link) != own;
+    let connected = facts.addresses.iter().filter(|address| is_foreign(address.link));
     connected
         .map(|address| Prefix { address: address.network.address(), length: address.network.length() })
         .filter(|prefix| prefix.length > 0)
@@ -354,6 +365,11 @@ fn mtu(setup: &Setup) -> u16 {
         Mtu::Fixed(mtu) => mtu,
         Mtu::Auto => AUTO_MTU,
     }
+}
+
+/// The ranges of applications, which are routed as they are.
+fn networks(plan: &Plan) -> Vec<IpPrefix> {
+    plan.policy.networks.iter().filter_map(|network| ip_prefix(&network.prefix)).collect()
 }
 
 fn ip_prefix(prefix: &netstack::policy::Prefix) -> Option<IpPrefix> {

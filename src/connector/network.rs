@@ -99,12 +99,42 @@ pub fn write_link(netlink: &mut Netlink, plan: &NetworkPlan, link: u32) -> anyho
         tracing::debug!("{error}"); // super-packets then leave in two sends
     }
     netlink.bring_up(link).context("failed to bring the TUN up")?;
+    write_routes(netlink, plan, link)
+}
+
+/// Writes the routes into the TUN; those that are there already stay as they are.
+///
+/// # Errors
+/// When the kernel refuses one of them.
+pub fn write_routes(netlink: &mut Netlink, plan: &NetworkPlan, link: u32) -> anyhow::Result<()> {
     for prefix in &plan.routes {
-        let source = plan.addresses.iter().find(|address| address.is_ipv4() == prefix.address().is_ipv4());
-        let route = Route::into_link(*prefix, TABLE, link, source.copied());
-        netlink.replace_route(&route).context("failed to add a route")?;
+        netlink.replace_route(&route(*prefix, plan, link)).context("failed to add a route")?;
     }
     Ok(())
+}
+
+/// Takes back the routes and rules of `former` that `plan` does not have. What is gone already is no error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn remove_surplus(
+    netlink: &mut Netlink,
+    former: &NetworkPlan,
+    plan: &NetworkPlan,
+    link: u32,
+) -> anyhow::Result<()> {
+    for prefix in former.routes.iter().filter(|prefix| !plan.routes.contains(prefix)) {
+        netlink.delete_route(&route(*prefix, former, link)).context("failed to remove a route")?;
+    }
+    for rule in former.rules.iter().filter(|rule| !plan.rules.contains(rule)) {
+        netlink.delete_rule(rule).context("failed to remove a rule")?;
+    }
+    Ok(())
+}
+
+fn route(prefix: IpPrefix, plan: &NetworkPlan, link: u32) -> Route {
+    let source = plan.addresses.iter().find(|address| address.is_ipv4() == prefix.address().is_ipv4());
+    Route::into_link(prefix, TABLE, link, source.copied())
 }
 
 #[cfg(test)]

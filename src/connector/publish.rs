@@ -25,11 +25,14 @@ pub(super) fn status(
     connection: Option<&Connection>,
     snapshot: Option<&Snapshot>,
     since: SystemTime,
+    reload_failure: Option<&str>,
 ) -> Status {
     let config = &setup.config;
-    let warnings = warnings(setup, connection, snapshot);
-    let is_warned = !silent_servers(setup, snapshot).is_empty();
+    let mut warnings = warnings(setup, connection, snapshot);
+    let is_warned = !silent_servers(setup, snapshot).is_empty() || reload_failure.is_some();
+    warnings.extend(reload_failure.map(|why| format!("the changed configuration is not in force: {why}")));
     let gateways = config.gateways.iter().zip(&setup.keys).enumerate();
+    let gateways = gateways.filter(|(_, (gateway, _))| !gateway.is_retired);
     let applications = config.applications.iter().enumerate();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),

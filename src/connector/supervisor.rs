@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{Connection, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
-use super::{Setup, network, publish};
+use super::{Setup, network, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::session::{Action, Fault, Input, Session, Severity};
 use crate::status::Status;
@@ -32,7 +32,7 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
     let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
     let names = setup.config.gateways.iter().map(|gateway| gateway.name.clone());
     let session = Session::new(names);
-    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now());
+    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), None);
     let (publisher, status) = watch::channel(Arc::new(first));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
     let router = api::router(ControlHandle { status, commands }, Arc::new(api_access(&setup)));
@@ -51,6 +51,8 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
         command_queue,
         retry_at: None,
         retry_after: FIRST_RETRY,
+        hang_ups: signal(SignalKind::hangup()).context("failed to listen for signals")?,
+        reload_failure: None,
     };
     // a signal ends whatever is under way: what was dropped half done is its guardian's to undo
     let worked = tokio::select! {
@@ -80,6 +82,10 @@ struct Supervisor {
     retry_at: Option<Instant>,
     /// How long after the next failure.
     retry_after: Duration,
+    /// SIGHUP: read the configuration again.
+    hang_ups: Signal,
+    /// Why the file as it is now is not in force.
+    reload_failure: Option<String>,
 }
 
 impl Supervisor {
@@ -91,6 +97,7 @@ impl Supervisor {
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
                 () = disturbed(&mut self.connection) => self.renew_dns().await?,
                 () = until(self.retry_at) => self.connect_anew().await?,
+                Some(()) = self.hang_ups.recv() => self.reload().await?,
             }
         }
     }
@@ -239,6 +246,50 @@ impl Supervisor {
         }
     }
 
+    /// Reads the configuration again. One that is wrong changes nothing.
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        let reloaded = match reload::reload(&self.setup) {
+            Ok(reloaded) => reloaded,
+            Err(error) => {
+                tracing::error!("the configuration is not in force, the former one is: {error:#}");
+                self.reload_failure = Some(format!("{error:#}"));
+                self.publish().await;
+                return Ok(());
+            }
+        };
+        super::say_what_is_not_effective(&reloaded.setup.config);
+        self.reload_failure = None;
+        self.setup = reloaded.setup;
+        let gateways = self.setup.config.gateways.iter();
+        let places = gateways.map(|gateway| (!gateway.is_retired).then(|| gateway.name.clone())).collect();
+        self.session.set_gateways(places);
+        match reloaded.needs_new_link {
+            Some(reason) if self.connection.is_some() => {
+                tracing::info!("the configuration was read again: {reason}, which takes a new connection");
+                self.connect_anew().await
+            }
+            _ => self.replan(reloaded.changed_gateways).await,
+        }
+    }
+
+    /// Lets the setup of now take effect on the connection that is up.
+    async fn replan(&mut self, changed_gateways: Vec<u32>) -> anyhow::Result<()> {
+        let is_blocked = self.session.is_blocking();
+        if let Some(connection) = &mut self.connection {
+            match connection.replan(&self.setup, is_blocked, &changed_gateways).await {
+                Ok(ended) => tracing::info!(
+                    "the configuration was read again: {ended} connections lost their right and were reset"
+                ),
+                Err(error) => {
+                    tracing::error!("{error:#}: connecting anew");
+                    return self.connect_anew().await;
+                }
+            }
+        }
+        self.publish().await;
+        Ok(())
+    }
+
     /// After a failure to connect, or the engine's own end: whatever is left is taken down, and all is made anew.
     async fn connect_anew(&mut self) -> anyhow::Result<()> {
         tracing::info!("connecting anew");
@@ -257,6 +308,7 @@ impl Supervisor {
             self.connection.as_ref(),
             snapshot.as_ref(),
             self.since,
+            self.reload_failure.as_deref(),
         );
         self.publisher.send_replace(Arc::new(status));
     }
@@ -288,23 +340,17 @@ fn api_access(setup: &Setup) -> Access {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
-            _ = self.hang_up.recv() => "SIGHUP",
         }
     }
 }

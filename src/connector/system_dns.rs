@@ -130,6 +130,30 @@ impl SystemDns {
         }
     }
 
+    /// Other names than before are ours, or complete short ones.
+    pub(super) async fn change_domains(
+        &mut self,
+        guardian: &mut Guardian,
+        link: u32,
+        resolvers: &[IpAddr],
+        domains: &Domains,
+        engine: &mpsc::Sender<Command>,
+    ) {
+        self.status.zones = domains.routing.len();
+        match std::mem::replace(&mut self.way, Way::None) {
+            Way::Resolved { resolved, .. } => {
+                self.set_resolved(resolved, link, resolvers, domains, engine).await
+            }
+            Way::File { announced, .. } => {
+                self.set_file(guardian, resolvers, domains, engine).await;
+                if matches!(self.way, Way::File { .. }) && guardian.withdraw(announced).is_err() {
+                    tracing::warn!("the guardian does not answer");
+                }
+            }
+            Way::None => {}
+        }
+    }
+
     /// A forwarder of this device asks our resolver what we ask it: it is left out; where it was the only server, the
     /// file is given back, since other names must go on.
     pub(super) async fn leave_forwarder(

@@ -204,3 +204,20 @@ fn colours_are_those_of_the_contract() {
     .map(colour);
     assert_eq!(colours, [Colour::Green, Colour::Yellow, Colour::Red, Colour::Red, Colour::Red, Colour::Gray]);
 }
+
+#[test]
+fn a_reload_keeps_what_is_known_of_gateways_that_stay() {
+    let mut session = Session::new(["hq".to_owned(), "lab".to_owned()]);
+    for input in [Input::Start, Input::TunnelProven(0), Input::TunnelProven(1)] {
+        session.handle(input);
+    }
+    session.set_gateways(vec![Some("hq".to_owned()), None, Some("dc".to_owned())]);
+    assert_eq!(session.view().state, State::Degraded);
+    assert!(session.view().message.contains("`dc` has not answered yet"), "{}", session.view().message);
+    session.handle(Input::TunnelProven(1));
+    session.handle(Input::TunnelProven(2));
+    assert_eq!(session.view().state, State::Connected);
+    assert!(!session.view().message.contains("lab"), "{}", session.view().message);
+    session.set_gateways(vec![Some("hq".to_owned()), Some("lab".to_owned()), None]);
+    assert!(session.view().message.contains("`lab` has not answered yet"), "{}", session.view().message);
+}

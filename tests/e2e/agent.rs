@@ -3,7 +3,7 @@
 pub(crate) mod identity;
 
 use std::env;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// How long one attempt to connect or one wait for a reply lasts.
 const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How long a connection may stand still before it is given up.
+const STALL: Duration = Duration::from_secs(60);
 
 /// The longest UDP payload that is echoed.
 const LONGEST: usize = 65_535;
@@ -30,6 +33,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "identity-ask", requests, targets @ ..] => {
             identity::ask(requests.parse().unwrap_or(0), targets)
         }
+        ["agent", "keep-asking", address] => keep_asking(address),
         ["agent", ..] => Err(format!("unknown agent {words:?}")),
         _ => return None,
     };
@@ -94,6 +98,22 @@ fn tcp_connect(address: &str) -> Result<String, String> {
     match result {
         Ok(_) => Ok(format!("connected {elapsed}")),
         Err(error) => Err(format!("{} {elapsed}", explain(&error))),
+    }
+}
+
+/// Asks a web server again and again over one connection and prints `answered` each time; ends with it.
+fn keep_asking(address: &str) -> Result<String, String> {
+    let mut stream = TcpStream::connect(address).map_err(|error| explain(&error))?;
+    stream.set_read_timeout(Some(STALL)).map_err(|error| explain(&error))?;
+    let mut answer = vec![0; LONGEST];
+    loop {
+        stream.write_all(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n").map_err(|error| explain(&error))?;
+        match stream.read(&mut answer) {
+            Ok(0) => return Err("closed".to_owned()),
+            Ok(_) => println!("answered"),
+            Err(error) => return Err(explain(&error)),
+        }
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

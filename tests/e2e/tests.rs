@@ -9,6 +9,7 @@ mod network;
 mod overlap;
 mod programs;
 mod refusal;
+mod reload;
 mod resolved;
 mod stock_client;
 mod users;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Test> {
         refusal::tests(),
         users::tests(),
         lifecycle::tests(),
+        reload::tests(),
         faults::tests(),
         crash::tests(),
         resolved::tests(),

@@ -16,6 +16,8 @@ use super::{Engine, GatewayState};
 pub enum Command {
     /// Enforce this policy; answered with the number of flows that it ended.
     SetPolicy(Policy, oneshot::Sender<usize>),
+    /// Enforce these rules for names and packets; answered with the number of flows that they ended.
+    SetRules(Box<Rules>, oneshot::Sender<usize>),
     /// Make sessions with these gateways, by id; none: end all sessions.
     SetPeers(Vec<(u32, PeerConfig)>),
     /// This gateway may be at these addresses.
@@ -30,6 +32,18 @@ pub enum Command {
     Snapshot(oneshot::Sender<Snapshot>),
     /// End.
     Stop,
+}
+
+/// All that follows from a configuration.
+pub struct Rules {
+    /// For packets.
+    pub policy: Policy,
+    /// For names.
+    pub zones: dns::Zones,
+    /// How many gateways there are now; their ids mean the same ones as before.
+    pub gateways: u32,
+    /// Gateways whose session is to be made anew, or to be ended.
+    pub peers: Vec<(u32, Option<PeerConfig>)>,
 }
 
 /// Told by the engine.
@@ -101,6 +115,9 @@ impl Engine {
                 self.io.flush(&mut self.datapath);
                 let _ = reply.send(ended); // who asked may be gone
             }
+            Command::SetRules(rules, reply) => {
+                let _ = reply.send(self.set_rules(*rules, now)); // likewise
+            }
             Command::SetPeers(peers) => {
                 self.datapath.remove_peers();
                 for (id, peer) in peers {
@@ -121,6 +138,22 @@ impl Engine {
             }
             Command::Stop => {}
         }
+    }
+
+    /// Names first: open flows are judged by what their virtual address stands for under the new rules.
+    fn set_rules(&mut self, rules: Rules, now: Instant) -> usize {
+        self.resolver.set_zones(rules.zones);
+        self.know_mappings();
+        let ended = self.datapath.set_policy(rules.policy, now);
+        self.io.flush(&mut self.datapath); // resets leave through the sessions that end now
+        self.observer.set_count(rules.gateways);
+        for (id, peer) in rules.peers {
+            match peer {
+                Some(peer) => self.datapath.set_peer(id, peer, now),
+                None => self.datapath.remove_peer(id),
+            }
+        }
+        ended
     }
 
     fn snapshot(&self, now: Instant) -> Snapshot {

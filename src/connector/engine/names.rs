@@ -27,12 +27,13 @@ impl Engine {
         }
     }
 
-    /// Programs may hold addresses that an earlier run gave out.
+    /// Programs may hold addresses that an earlier run, or other rules, gave out.
     pub(super) fn know_mappings(&mut self) {
-        for mapping in self.resolver.mappings() {
-            let known = Mapping { gateway: mapping.gateway, real: mapping.real, grant: mapping.grant };
-            self.datapath.add_mapping(mapping.virtual_address, known);
-        }
+        let known = |mapping: dns::Mapping| {
+            let dns::Mapping { virtual_address, gateway, real, grant, .. } = mapping;
+            (virtual_address, Mapping { gateway, real, grant })
+        };
+        self.datapath.replace_mappings(self.resolver.mappings().map(known));
     }
 
     /// Asks local forwarders for names that only we know.

@@ -47,6 +47,11 @@ impl Observer {
         self.told.len() as u32
     }
 
+    /// There are that many gateways now; new ones have not been seen yet.
+    pub(super) fn set_count(&mut self, gateways: u32) {
+        self.states.resize(gateways as usize, GatewayState::Trying);
+    }
+
     /// When to look again though nothing happened.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.look_again

@@ -1,8 +1,8 @@
 //! Rights that are taken away end what they had let begin.
 
 use super::world::*;
-use crate::datapath::Mapping;
 use crate::counters::RefusalReason;
+use crate::datapath::Mapping;
 use crate::packet::facts::Tcp;
 use crate::packets_for_tests::{at, ip, sound, tcp, tcp_facts, udp};
 use crate::policy::{Grant, Policy};
@@ -94,7 +94,11 @@ fn flows_follow_their_name_to_another_grant_and_end_where_the_name_leads_elsewhe
     world.datapath.replace_mappings([mapping("10.77.9.1", 1)]);
     assert_eq!(world.datapath.set_policy(moved.clone(), world.now), 0, "the same right under another number");
     world.datapath.replace_mappings([mapping("10.77.9.2", 1)]);
-    assert_eq!(world.datapath.set_policy(moved.clone(), world.now), 1, "another host stands behind the address");
+    assert_eq!(
+        world.datapath.set_policy(moved.clone(), world.now),
+        1,
+        "another host stands behind the address"
+    );
     assert_eq!((world.frames().len(), world.pump().len()), (1, 1), "a reset each way");
     world.open_connection_to("10.77.9.2");
     world.datapath.replace_mappings([]);

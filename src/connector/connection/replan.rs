@@ -1,0 +1,79 @@
+//! A connection under a new plan: after a reload, or when the device's own networks changed. What stays is not touched.
+
+use anyhow::Context;
+use netstack::policy::Policy;
+use netstack::wireguard::PeerConfig;
+use platform::netlink::Netlink;
+use platform::undo::Undo;
+use tokio::sync::oneshot;
+
+use super::{Connection, local_networks, networks, peer};
+use crate::connector::engine::{Command, Rules};
+use crate::connector::plan::{self, Plan};
+use crate::connector::{Setup, network};
+
+impl Connection {
+    /// Plans anew for `setup` and the networks that the device is connected to now, and lets it take effect: first
+    /// what is new on the system, then the policy, which resets the flows that lost their right, then what is left
+    /// over goes. `changed_gateways` get a new session. Returns how many flows ended.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself, or the kernel refuses a change: the former plan is still in force,
+    /// or the new one stands and something of the former is left on the system.
+    pub(in crate::connector) async fn replan(
+        &mut self,
+        setup: &Setup,
+        is_blocked: bool,
+        changed_gateways: &[u32],
+    ) -> anyhow::Result<usize> {
+        let peers = changed_peers(setup, changed_gateways).await?;
+        let facts = platform::netlink::facts().context("failed to look at the network")?;
+        let plan = plan::build(&setup.config, &local_networks(&facts, Some(self.link)))?;
+        let has_ipv6 = self.resolvers.len() > 1;
+        let written = network::plan(&self.pool, &networks(&plan), &setup.access, has_ipv6);
+        let mut netlink = Netlink::open()?;
+        network::write_routes(&mut netlink, &written, self.link)?;
+        for rule in written.rules.iter().filter(|rule| !self.written.rules.contains(rule)) {
+            let _ = self.guardian.announce(&Undo::Rule(rule.clone()))?;
+            netlink.add_rule(rule)?;
+        }
+        let ended = self.enforce(&plan, setup, is_blocked, peers).await;
+        let former = std::mem::replace(&mut self.written, written);
+        let have_domains_changed = plan.domains != self.plan.domains;
+        self.plan = plan;
+        if have_domains_changed {
+            let (link, domains) = (self.link, &self.plan.domains);
+            self.dns.change_domains(&mut self.guardian, link, &self.resolvers, domains, &self.commands).await;
+        }
+        network::remove_surplus(&mut netlink, &former, &self.written, self.link)?;
+        Ok(ended)
+    }
+
+    /// An engine that ended tells so by itself.
+    async fn enforce(
+        &self,
+        plan: &Plan,
+        setup: &Setup,
+        is_blocked: bool,
+        peers: Vec<(u32, Option<PeerConfig>)>,
+    ) -> usize {
+        let (reply, ended) = oneshot::channel();
+        let policy = Policy { is_blocked, ..plan.policy.clone() };
+        let gateways = setup.config.gateways.len() as u32;
+        let rules = Rules { policy, zones: plan.zones.clone(), gateways, peers };
+        match self.commands.send(Command::SetRules(Box::new(rules), reply)).await {
+            Ok(()) => ended.await.unwrap_or(0),
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Gateways as they are now; one that is gone has no session.
+async fn changed_peers(setup: &Setup, changed: &[u32]) -> anyhow::Result<Vec<(u32, Option<PeerConfig>)>> {
+    let mut peers = Vec::new();
+    for id in changed {
+        let is_retired = setup.config.gateways[*id as usize].is_retired;
+        peers.push((*id, if is_retired { None } else { Some(peer(setup, *id as usize).await?) }));
+    }
+    Ok(peers)
+}
