@@ -130,24 +130,19 @@ impl SystemDns {
         }
     }
 
-    /// Other names than before are ours, or complete short ones.
-    pub(super) async fn change_domains(
-        &mut self,
-        guardian: &mut Guardian,
-        link: u32,
-        resolvers: &[IpAddr],
-        domains: &Domains,
-        engine: &mpsc::Sender<Command>,
-    ) {
-        self.status.zones = domains.routing.len();
+    /// Other names than before are ours, or complete short ones. What is left to another program for now is told when
+    /// its time comes.
+    pub(super) async fn change_domains(&mut self, guardian: &mut Guardian, target: Target<'_>) {
+        self.status.zones = target.domains.routing.len();
+        if self.pacing.is_yielded() {
+            return;
+        }
         match std::mem::replace(&mut self.way, Way::None) {
-            Way::Resolved { resolved, .. } => {
-                self.set_resolved(resolved, link, resolvers, domains, engine).await
-            }
+            Way::Resolved { resolved, .. } => self.set_resolved(resolved, target).await,
             Way::File { announced, .. } => {
-                self.set_file(guardian, resolvers, domains, engine).await;
-                if matches!(self.way, Way::File { .. }) && guardian.withdraw(announced).is_err() {
-                    tracing::warn!("the guardian does not answer");
+                self.set_file(guardian, target).await;
+                if matches!(self.way, Way::File { .. }) {
+                    withdraw(guardian, announced);
                 }
             }
             Way::None => {}

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{Connection, local_networks, networks, peer};
 use crate::connector::engine::{Command, Rules};
 use crate::connector::plan::{self, Plan};
+use crate::connector::system_dns::Target;
 use crate::connector::{Setup, network};
 
 impl Connection {
@@ -42,8 +43,13 @@ impl Connection {
         let have_domains_changed = plan.domains != self.plan.domains;
         self.plan = plan;
         if have_domains_changed {
-            let (link, domains) = (self.link, &self.plan.domains);
-            self.dns.change_domains(&mut self.guardian, link, &self.resolvers, domains, &self.commands).await;
+            let target = Target {
+                link: self.link,
+                resolvers: &self.resolvers,
+                domains: &self.plan.domains,
+                engine: &self.commands,
+            };
+            self.dns.change_domains(&mut self.guardian, target).await;
         }
         network::remove_surplus(&mut netlink, &former, &self.written, self.link)?;
         Ok(ended)
