@@ -49,7 +49,7 @@ impl Observer {
 
     /// There are that many gateways now; new ones have not been seen yet.
     pub(super) fn set_count(&mut self, gateways: u32) {
-        self.states.resize(gateways as usize, GatewayState::Trying);
+        self.told.resize(gateways as usize, Told::default());
     }
 
     /// When to look again though nothing happened.
