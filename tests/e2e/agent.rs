@@ -1,6 +1,7 @@
 //! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
 
 pub(crate) mod identity;
+pub(crate) mod transfer;
 
 use std::env;
 use std::io::{ErrorKind, Read, Write};
@@ -34,6 +35,11 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
             identity::ask(requests.parse().unwrap_or(0), targets)
         }
         ["agent", "keep-asking", address] => keep_asking(address),
+        ["agent", "transfer-serve", address] => transfer::serve(address),
+        ["agent", "transfer", target, bytes] => transfer::both_ways(target, bytes.parse().unwrap_or(0)),
+        ["agent", "transfer-datagrams", target, bytes, longest] => {
+            transfer::datagrams(target, bytes.parse().unwrap_or(0), longest.parse().unwrap_or(0))
+        }
         ["agent", ..] => Err(format!("unknown agent {words:?}")),
         _ => return None,
     };

@@ -13,6 +13,12 @@ use crate::world::{CORP_ECHO, CORP_HOST, World};
 /// How long a server may take to listen on a busy machine.
 pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// The company's echo and transfers over IPv6.
+pub(crate) const CORP_ECHO_V6: &str = "fd77:0:0:10::7";
+
+/// The port of transfers over TCP.
+pub(crate) const TRANSFER_PORT: u16 = 7100;
+
 /// Sends back every UDP datagram at `CORP_ECHO:7`.
 #[track_caller]
 pub(crate) fn udp_echo(world: &World) {
@@ -20,6 +26,26 @@ pub(crate) fn udp_echo(world: &World) {
         let address = format!("{CORP_ECHO}:7");
         Running::start(&mut world.corp.agent(&["udp-echo", &address]), &world.log_path("udp-echo"))
     });
+}
+
+/// The UDP echo also at `CORP_ECHO_V6`, and transfers over TCP at both, port 7100.
+#[track_caller]
+pub(crate) fn transfers(world: &World) {
+    world.corp.ip(&[&format!("addr replace {CORP_ECHO_V6}/128 dev lo nodad")]);
+    for (name, agent, address) in [
+        ("udp-echo-6", "udp-echo", format!("[{CORP_ECHO_V6}]:7")),
+        ("transfer-4", "transfer-serve", format!("{CORP_ECHO}:{TRANSFER_PORT}")),
+        ("transfer-6", "transfer-serve", format!("[{CORP_ECHO_V6}]:{TRANSFER_PORT}")),
+    ] {
+        world.start_once(name, || {
+            let running = Running::start(&mut world.corp.agent(&[agent, &address]), &world.log_path(name));
+            if agent == "transfer-serve" {
+                world.corp.wait_tcp(&address, START_LIMIT);
+            }
+            running
+        });
+    }
+    udp_echo(world);
 }
 
 /// iperf3 at `CORP_HOST:5201`.

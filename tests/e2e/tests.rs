@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod ipv6;
 mod isolation;
 mod lifecycle;
 mod names;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Test> {
         names::tests(),
         programs::tests(),
         overlap::tests(),
+        ipv6::tests(),
         isolation::tests(),
         refusal::tests(),
         users::tests(),

@@ -69,14 +69,16 @@ pub(crate) fn start(
     eventually(START_LIMIT, "BIND has loaded its zones", || {
         running.log().contains("all zones loaded").then_some(())
     });
-    host.wait_tcp(&format!("{address}:53"), START_LIMIT);
+    let server = if address.contains(':') { format!("[{address}]:53") } else { format!("{address}:53") };
+    host.wait_tcp(&server, START_LIMIT);
     running
 }
 
 fn configuration(folder: &Path, address: &str, zones: &[(&str, String)]) -> String {
     let folder = folder.display();
+    let (v4, v6) = if address.contains(':') { ("none", address) } else { (address, "none") };
     let mut text = format!(
-        "options {{ directory \"{folder}\"; listen-on port 53 {{ {address}; }}; listen-on-v6 {{ none; }};\n\
+        "options {{ directory \"{folder}\"; listen-on port 53 {{ {v4}; }}; listen-on-v6 {{ {v6}; }};\n\
          recursion no; dnssec-validation no;\n\
          pid-file \"{folder}/named.pid\"; session-keyfile \"{folder}/session.key\"; }};\n\
          controls {{ }};\n\
