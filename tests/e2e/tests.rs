@@ -5,6 +5,7 @@ mod faults;
 mod ipv6;
 mod isolation;
 mod lifecycle;
+mod lossy;
 mod names;
 mod network;
 mod overlap;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Test> {
         programs::tests(),
         overlap::tests(),
         ipv6::tests(),
+        lossy::tests(),
         isolation::tests(),
         refusal::tests(),
         users::tests(),

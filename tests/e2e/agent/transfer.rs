@@ -6,9 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ring::digest::{Context, Digest, SHA256};
+use rustix::net::sockopt::set_tcp_congestion;
 
 /// The longest silence within a transfer that does not end it; a tunnel may be away for half a minute.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// How both ends answer loss, where `OPENZTNA_E2E_TCP` says nothing: as most kernels do.
+const CONGESTION_CONTROL: &str = "cubic";
 
 /// Datagrams on their way at a time.
 const WINDOW: usize = 32;
@@ -30,6 +34,7 @@ pub(super) fn serve(address: &str) -> Result<String, String> {
 
 fn serve_one(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
+    set_congestion_control(&stream)?;
     let mut length = [0; 8];
     stream.read_exact(&mut length)?;
     let length = u64::from_be_bytes(length);
@@ -48,6 +53,7 @@ pub(super) fn both_ways(target: &str, length: u64) -> Result<String, String> {
     let mut stream = TcpStream::connect_timeout(&address, SILENCE).map_err(text)?;
     stream.set_read_timeout(Some(SILENCE)).map_err(text)?;
     stream.set_write_timeout(Some(SILENCE)).map_err(text)?;
+    set_congestion_control(&stream).map_err(text)?;
     let start = Instant::now();
     stream.write_all(&length.to_be_bytes()).map_err(text)?;
     let sent = send_content(&mut stream, length, length).map_err(text)?;
@@ -63,6 +69,11 @@ pub(super) fn both_ways(target: &str, length: u64) -> Result<String, String> {
         (true, true) => Ok(format!("up {up} down {down}")),
         (up, down) => Err(format!("the hashes are not the same: up {up}, down {down}")),
     }
+}
+
+fn set_congestion_control(stream: &TcpStream) -> std::io::Result<()> {
+    let name = std::env::var("OPENZTNA_E2E_TCP").unwrap_or_else(|_| CONGESTION_CONTROL.to_owned());
+    Ok(set_tcp_congestion(stream, &name)?)
 }
 
 fn send_content(stream: &mut TcpStream, length: u64, seed: u64) -> std::io::Result<Digest> {
