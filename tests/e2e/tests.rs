@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod ipv6;
 mod isolation;
+mod keys;
 mod lifecycle;
 mod lossy;
 mod names;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Test> {
         overlap::tests(),
         ipv6::tests(),
         lossy::tests(),
+        keys::tests(),
         isolation::tests(),
         refusal::tests(),
         users::tests(),
