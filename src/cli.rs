@@ -90,6 +90,8 @@ enum ConfigCommand {
         #[arg(long)]
         show: bool,
     },
+    /// Print the JSON Schema of the configuration, for editors and tools.
+    Schema,
     /// Print the reference page of the configuration, in Markdown.
     #[command(hide = true)]
     Reference,
@@ -160,6 +162,10 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
         Subcommands::Config { command: ConfigCommand::Validate { sources, show } } => {
             Ok(validate::validate(sources.config, show))
         }
+        Subcommands::Config { command: ConfigCommand::Schema } => {
+            output::line(&format!("{:#}", crate::config::json_schema::json_schema()));
+            Ok(Exit::Success.into())
+        }
         Subcommands::Config { command: ConfigCommand::Reference } => {
             output::line(&crate::config::reference::page());
             Ok(Exit::Success.into())
@@ -221,6 +227,7 @@ mod tests {
             "config validate --config c.toml",
             "config validate --show",
             "config reference",
+            "config schema",
             "--validate-config",
             "--validate-config --config c.toml",
             "guardian --journal j",

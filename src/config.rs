@@ -6,6 +6,7 @@ mod effective;
 mod endpoint;
 mod gateway;
 mod host;
+pub mod json_schema;
 pub mod keys;
 mod not_effective;
 mod origin;

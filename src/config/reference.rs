@@ -67,6 +67,7 @@ fn takes(key: &Key) -> String {
 
 fn default(key: &Key) -> String {
     match key.preset {
+        Preset::None if key.required => "required".to_owned(),
         Preset::None => "none".to_owned(),
         Preset::Boolean(value) => format!("`{value}`"),
         Preset::Integer(value) => format!("`{value}`"),

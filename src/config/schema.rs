@@ -66,6 +66,8 @@ pub(super) struct Key {
     pub(super) kind: Kind,
     pub(super) preset: Preset,
     pub(super) secret: bool,
+    /// Each row must have it.
+    pub(super) required: bool,
     /// Another name of this `(table, key)`.
     pub(super) alias_of: Option<(&'static str, &'static str)>,
 }
@@ -87,7 +89,7 @@ pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 const MTU: Kind = Kind::IntegerOr { min: 576, max: 9000, word: "auto" };
 
 const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
-    Key { name, kind, preset, secret: false, alias_of: None }
+    Key { name, kind, preset, secret: false, required: false, alias_of: None }
 }
 
 const fn flag(name: &'static str, preset: bool) -> Key {
@@ -116,6 +118,10 @@ const fn list(name: &'static str) -> Key {
 
 const fn secret(name: &'static str, kind: Kind) -> Key {
     Key { secret: true, ..key(name, kind, Preset::None) }
+}
+
+const fn required(key: Key) -> Key {
+    Key { required: true, ..key }
 }
 
 const fn alias(name: &'static str, table: &'static str, of: &'static str, kind: Kind) -> Key {
@@ -255,21 +261,21 @@ pub(super) static TABLES: &[Table] = &[
 
 /// The keys of each `[[gateway]]`.
 pub(super) static GATEWAY: &[Key] = &[
-    text("name"),
-    text("public_key"),
-    list("endpoint"),
-    list("address"),
-    text("private_key_file"),
+    required(text("name")),
+    required(text("public_key")),
+    required(list("endpoint")),
+    required(list("address")),
+    required(text("private_key_file")),
     secret("preshared_key", Kind::Text),
-    list("allowed_ips"),
+    required(list("allowed_ips")),
     list("dns"),
 ];
 
 /// The keys of each `[[application]]`.
 pub(super) static APPLICATION: &[Key] = &[
-    text("name"),
-    text("host"),
-    list("ports"),
+    required(text("name")),
+    required(text("host")),
+    required(list("ports")),
     text("gateway"),
     text("description"),
     text("url"),
@@ -277,7 +283,7 @@ pub(super) static APPLICATION: &[Key] = &[
 ];
 
 /// The keys of each entry of `dns.split_dns`.
-pub(super) static SPLIT_DNS: &[Key] = &[text("domain"), list("servers"), text("gateway")];
+pub(super) static SPLIT_DNS: &[Key] = &[required(text("domain")), list("servers"), text("gateway")];
 
 /// The key of a table, if there is one of that name.
 pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
