@@ -10,6 +10,7 @@ mod inbound;
 mod outbound;
 mod quoted;
 mod refusals;
+mod renumber;
 mod resolver_link;
 mod revocation;
 

@@ -29,17 +29,22 @@ impl Datapath {
         }
         self.policy = policy;
         let ended = self.judge();
+        self.end_flows(&ended, now);
+        self.end_own_tcp(now);
+        self.reset_device();
+        self.reset_remote();
+        ended.len()
+    }
+
+    /// Ends flows, by index. Their resets wait for [`Self::reset_device`] and [`Self::reset_remote`].
+    pub(super) fn end_flows(&mut self, ended: &[u32], now: Instant) {
         self.resets.since = Some(now);
-        for index in &ended {
+        for index in ended {
             if let Some(flow) = self.conntrack.remove(*index) {
                 self.end(&flow, now);
             }
         }
         self.fragments.clear();
-        self.end_own_tcp(now);
-        self.reset_device();
-        self.reset_remote();
-        ended.len()
     }
 
     /// Gives each flow its grant and application under the policy of now; returns those that have none.

@@ -6,5 +6,6 @@ mod fragments;
 mod hostile;
 mod icmp;
 mod refusals;
+mod renumber;
 mod revocation;
 mod world;

@@ -34,19 +34,26 @@ impl Netlink {
             // A TUN has no neighbours that could hold the same address (RFC 4862, 5.4).
             flags |= AddressFlags::Nodad;
         }
-        let mut message = AddressMessage::default();
-        message.header.family = Family::of(address).to_netlink();
-        message.header.prefix_len = IpPrefix::host(address).length();
-        message.header.index = link;
-        message.attributes = vec![
-            AddressAttribute::Local(address),
-            AddressAttribute::Address(address),
-            AddressAttribute::Flags(flags),
-        ];
+        let mut message = message(link, address);
+        message.attributes.push(AddressAttribute::Flags(flags));
         match self.change(&RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL) {
             Ok(()) => Ok(()),
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
             Err(source) => Err(Error::system("add", "address", address, source)),
+        }
+    }
+
+    /// Takes an address (/32 or /128) from a link; answers whether it had it.
+    ///
+    /// # Errors
+    /// No CAP_NET_ADMIN.
+    pub fn delete_address(&mut self, link: u32, address: IpAddr) -> Result<bool, Error> {
+        match self.change(&RouteNetlinkMessage::DelAddress(message(link, address)), 0) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => {
+                Ok(false)
+            }
+            Err(source) => Err(Error::system("remove", "address", address, source)),
         }
     }
 
@@ -62,6 +69,15 @@ impl Netlink {
         self.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()), read)
             .map_err(|source| Error::system("list", "addresses", "all", source))
     }
+}
+
+fn message(link: u32, address: IpAddr) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = Family::of(address).to_netlink();
+    message.header.prefix_len = IpPrefix::host(address).length();
+    message.header.index = link;
+    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+    message
 }
 
 /// Reads a message of the "new" kind; those that take away are made one before.

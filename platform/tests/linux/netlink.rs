@@ -57,6 +57,10 @@ fn host_address_brings_no_prefix_route_and_twice_is_once() {
         assert_eq!(ip(&["route", "show", "table", "main"]), "");
         assert!(!ip(&["-6", "route", "show", "table", "main"]).contains("fd00"));
         let addresses = netlink.addresses().unwrap();
+        for is_there in [true, false] {
+            assert_eq!(netlink.delete_address(index, address("fd00:5a::1")).unwrap(), is_there);
+        }
+        assert!(!ip(&["addr", "show", "dev", "d0"]).contains("fd00:5a::1"));
         let own: Vec<_> = addresses.iter().filter(|entry| entry.link == index).collect();
         assert_eq!(own.len(), 2);
         assert_eq!(own[0].address, address("100.100.1.1"));

@@ -14,7 +14,7 @@ fn nothing() -> Policy {
 
 impl World {
     /// A connection that has carried 50 bytes to the host and 10 back, all acknowledged.
-    fn open_connection(&mut self) {
+    pub(super) fn open_connection(&mut self) {
         self.open_connection_to("10.77.9.1");
     }
 
