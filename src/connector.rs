@@ -4,6 +4,7 @@ pub mod address_pool;
 mod connection;
 pub mod engine;
 pub mod network;
+mod network_watch;
 pub mod plan;
 mod publish;
 mod reload;

@@ -15,9 +15,13 @@ const SHARED: (Ipv4Addr, u8) = (Ipv4Addr::new(100, 64, 0, 0), 10);
 /// Where devices are measured (RFC 2544): two prefixes.
 const BENCHMARK: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 /// Private networks (RFC 1918), the rarest first.
-const PRIVATE: [(Ipv4Addr, u8); 2] = [(Ipv4Addr::new(172, 16, 0, 0), 12), (Ipv4Addr::new(10, 0, 0, 0), 8)];
+const PRIVATE: [(Ipv4Addr, u8); 3] = [
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+];
 /// Chains of another program that takes all of [`SHARED`] for itself.
-const FOREIGN_CHAINS: [&str; 2] = ["ts-input", "ts-forward"];
+pub const FOREIGN_CHAINS: [&str; 2] = ["ts-input", "ts-forward"];
 /// Length of the IPv4 prefix in bits.
 const LENGTH_V4: u8 = 16;
 /// Length of the IPv6 prefix in bits (RFC 4193, section 3).
@@ -73,6 +77,20 @@ impl AddressPool {
         [(self.ipv4.into(), LENGTH_V4), (self.ipv6.into(), LENGTH_V6)]
     }
 
+    /// Both prefixes, as the packets' path knows them.
+    pub fn networks(&self) -> Vec<netstack::policy::Prefix> {
+        self.prefixes().map(|(address, length)| netstack::policy::Prefix { address, length }).to_vec()
+    }
+
+    /// The ranges in which another program's address or route makes us move: in the shared range anywhere.
+    pub fn surroundings(&self) -> Vec<IpPrefix> {
+        let shared = IpPrefix::new(SHARED.0.into(), SHARED.1).ok();
+        let shared = shared.filter(|shared| shared.contains(self.ipv4.into()));
+        let own =
+            self.prefixes().into_iter().filter_map(|(address, length)| IpPrefix::new(address, length).ok());
+        own.chain(shared).collect()
+    }
+
     fn nth(&self, n: u32) -> (Ipv4Addr, Ipv6Addr) {
         (
             Ipv4Addr::from_bits(self.ipv4.to_bits() | n),
@@ -116,13 +134,24 @@ fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
     options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text)
 }
 
-/// Chooses prefixes that nothing on the device touches; what was chosen before, if it is still free.
+/// The facts without what is ours: the link with its addresses and routes, and the table.
+pub fn foreign(facts: &NetworkFacts, own_link: u32, own_table: u32) -> NetworkFacts {
+    let mut facts = facts.clone();
+    facts.links.retain(|link| link.index != own_link);
+    facts.addresses.retain(|address| address.link != own_link);
+    facts.routes.retain(|route| route.link != Some(own_link) && route.table != own_table);
+    facts
+}
+
+/// Chooses prefixes that nothing on the device touches; what was chosen before, if it is still free. `behind` are the
+/// ranges behind gateways: a virtual address may not be one of the real ones, so they are the last resort.
 ///
 /// # Errors
 /// When every candidate is taken.
 pub fn choose(
     earlier: Option<AddressPool>,
     facts: &NetworkFacts,
+    behind: &[IpPrefix],
     random: &[u8; 32],
 ) -> anyhow::Result<AddressPool> {
     let taken = taken(facts);
@@ -138,7 +167,11 @@ pub fn choose(
     let is_free_v6 =
         |address: Ipv6Addr| !taken.iter().any(|prefix| overlaps(*prefix, address.into(), LENGTH_V6));
     let ipv4 = earlier.map(|pool| pool.ipv4).filter(|address| is_free(*address));
-    let ipv4 = ipv4.or_else(|| candidates(random).find(|address| is_free(*address)));
+    let is_behind = |address: &Ipv4Addr| {
+        behind.iter().any(|prefix| prefix.length() > 1 && overlaps(*prefix, (*address).into(), LENGTH_V4))
+    };
+    let free = || candidates(random).filter(|address| is_free(*address));
+    let ipv4 = ipv4.or_else(|| free().find(|address| !is_behind(address))).or_else(|| free().next());
     let ipv4 = ipv4
         .context("failed to find an address range that is free: every candidate is in use on this device")?;
     let ipv6 = earlier.map(|pool| pool.ipv6).filter(|address| is_free_v6(*address));
@@ -195,16 +228,16 @@ mod tests {
 
     #[test]
     fn a_free_device_gets_a_random_part_of_the_shared_range_and_keeps_it() {
-        let pool = choose(None, &facts(&[("0.0.0.0", 0)], &[]), &[9; 32]).unwrap();
+        let pool = choose(None, &facts(&[("0.0.0.0", 0)], &[]), &[], &[9; 32]).unwrap();
         assert_eq!(pool.ipv4.octets(), [100, 64 + 9, 0, 0]);
         assert_eq!(pool.ipv6.octets()[..6], [0xfd, 9, 9, 9, 9, 9]);
-        assert_eq!(choose(Some(pool), &facts(&[], &[]), &[3; 32]).unwrap(), pool);
+        assert_eq!(choose(Some(pool), &facts(&[], &[]), &[], &[3; 32]).unwrap(), pool);
     }
 
     #[test]
     fn any_sign_of_another_owner_excludes_the_whole_shared_range() {
         for facts in [facts(&[("100.100.100.100", 32)], &[]), facts(&[], &["ts-input"])] {
-            let pool = choose(None, &facts, &[9; 32]).unwrap();
+            let pool = choose(None, &facts, &[], &[9; 32]).unwrap();
             assert_eq!(pool.ipv4.octets()[..2], [198, 19]);
         }
     }
@@ -213,9 +246,28 @@ mod tests {
     fn a_collision_moves_the_pool() {
         let before = AddressPool { ipv4: Ipv4Addr::new(198, 18, 0, 0), ipv6: random_ula(&[1; 32]) };
         let taken = facts(&[("198.18.1.0", 24), ("100.64.0.0", 10)], &[]);
-        let pool = choose(Some(before), &taken, &[0; 32]).unwrap();
+        let pool = choose(Some(before), &taken, &[], &[0; 32]).unwrap();
         assert_eq!(pool.ipv4, Ipv4Addr::new(198, 19, 0, 0));
         assert_eq!(pool.ipv6, before.ipv6);
+    }
+
+    #[test]
+    fn ranges_behind_gateways_are_the_last_resort() {
+        let taken = facts(&[("100.64.0.0", 10), ("198.18.0.0", 15)], &[]);
+        let behind = ["172.16.0.0/13".parse().unwrap(), "0.0.0.0/0".parse().unwrap()];
+        let pool = choose(None, &taken, &behind, &[0; 32]).unwrap();
+        assert_eq!(pool.ipv4, Ipv4Addr::new(172, 24, 0, 0));
+        let behind = ["172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"].map(|text| text.parse().unwrap());
+        let pool = choose(None, &taken, &behind, &[0; 32]).unwrap();
+        assert_eq!(pool.ipv4, Ipv4Addr::new(172, 16, 0, 0));
+    }
+
+    #[test]
+    fn what_is_ours_is_no_sign_of_another() {
+        let own = facts(&[("100.70.0.0", 16)], &[]);
+        assert!(foreign(&own, 1, 7).routes.is_empty(), "of our link");
+        assert!(foreign(&own, 2, 254).routes.is_empty(), "of our table");
+        assert_eq!(foreign(&own, 2, 7), own);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! A connection: everything that is made on `up` and taken back on `down`, in an order that a kill at any moment survives.
 
+mod network_change;
+mod own_state;
+mod renumber;
 mod replan;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,11 +22,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::address_pool::{self, AddressPool, Saved};
 use super::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts, Snapshot};
+use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
 use super::{Setup, network, plan};
 use crate::config::{Endpoint, EndpointHost, Mtu, Prefix};
 use crate::guardian::Guardian;
+use network_change::Surroundings;
 
 /// MTU where the configuration says `auto`: right for every path of 1,500 bytes (1,500 less 80 for IPv6 and WireGuard).
 const AUTO_MTU: u16 = 1_420;
@@ -50,6 +55,15 @@ pub(super) struct Connection {
     resolvers: Vec<IpAddr>,
     /// What stands in the system's network.
     written: network::NetworkPlan,
+    surroundings: Surroundings,
+}
+
+/// What makes it necessary to look again.
+pub(super) enum Disturbance {
+    /// The system's DNS may no longer be as we have set it.
+    Dns,
+    /// The device's network has changed.
+    Network(News),
 }
 
 impl Connection {
@@ -57,7 +71,15 @@ impl Connection {
     pub(super) async fn bring_up(setup: &Setup, events: mpsc::Sender<Event>) -> anyhow::Result<Self> {
         let mut guardian = Guardian::start(&platform::paths::journal(&setup.state_dir))?;
         match Self::make(setup, events, &mut guardian).await {
-            Ok(made) => Ok(made.with(guardian)),
+            Ok(made) => {
+                let mut connection = made.with(guardian);
+                if let Err(error) = connection.learn_network().await {
+                    tracing::warn!(
+                        "{error:#}: the first change of the network counts as one of the gateways' ways"
+                    );
+                }
+                Ok(connection)
+            }
             Err(error) => {
                 guardian.finish()?;
                 Err(error)
@@ -70,6 +92,7 @@ impl Connection {
         events: mpsc::Sender<Event>,
         guardian: &mut Guardian,
     ) -> anyhow::Result<Made> {
+        let watch = NetworkWatch::new();
         let peers = peers(setup).await?;
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         let plan = plan::build(&setup.config, &local_networks(&facts, None))?;
@@ -109,7 +132,16 @@ impl Connection {
             link,
             resolvers,
             written,
+            surroundings: Surroundings::new(watch),
         })
+    }
+
+    /// Waits until there is something to look at. Nothing is lost when this is dropped.
+    pub(super) async fn disturbed(&mut self) -> Disturbance {
+        tokio::select! {
+            () = self.dns.disturbed() => Disturbance::Dns,
+            news = self.surroundings.changed() => Disturbance::Network(news),
+        }
     }
 
     /// How things stand in the engine; `None` when it has ended.
@@ -117,6 +149,13 @@ impl Connection {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Snapshot(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// Who has which virtual address; `None` when the engine has ended.
+    async fn addresses(&self) -> Option<Vec<dns::Entry>> {
+        let (reply, addresses) = oneshot::channel();
+        self.commands.send(Command::Addresses(reply)).await.ok()?;
+        addresses.await.ok()
     }
 
     /// Refuses protected destinations at once, or lets them through again.
@@ -149,10 +188,7 @@ impl Connection {
 
     /// Takes all of it back: names first, so that nothing is sent to a resolver that is gone.
     pub(super) async fn take_down(self, setup: &Setup) -> anyhow::Result<()> {
-        let (reply, addresses) = oneshot::channel();
-        if self.commands.send(Command::Addresses(reply)).await.is_ok()
-            && let Ok(entries) = addresses.await
-        {
+        if let Some(entries) = self.addresses().await {
             save_addresses(setup, self.pool, entries);
         }
         let undone = tokio::task::spawn_blocking(move || {
@@ -180,12 +216,38 @@ struct Made {
     link: u32,
     resolvers: Vec<IpAddr>,
     written: network::NetworkPlan,
+    surroundings: Surroundings,
 }
 
 impl Made {
     fn with(self, guardian: Guardian) -> Connection {
-        let Self { dns, pool, plan, changes, notes, commands, thread, link, resolvers, written } = self;
-        Connection { dns, pool, plan, changes, notes, guardian, commands, thread, link, resolvers, written }
+        let Self {
+            dns,
+            pool,
+            plan,
+            changes,
+            notes,
+            commands,
+            thread,
+            link,
+            resolvers,
+            written,
+            surroundings,
+        } = self;
+        Connection {
+            dns,
+            pool,
+            plan,
+            changes,
+            notes,
+            guardian,
+            commands,
+            thread,
+            link,
+            resolvers,
+            written,
+            surroundings,
+        }
     }
 }
 
@@ -212,7 +274,7 @@ fn start_engine(
     let config = netstack::Config {
         seed,
         resolver: (resolver_v4, has_ipv6.then_some(resolver_v6)),
-        pool: pool.prefixes().map(|(address, length)| netstack::policy::Prefix { address, length }).to_vec(),
+        pool: pool.networks(),
         mtu: mtu(setup).into(),
         can_join: tun.offloads().tcp_segmentation,
         most_segments,
@@ -305,7 +367,8 @@ fn choose_addresses(
     seed: &[u8; 32],
 ) -> anyhow::Result<(AddressPool, dns::VirtualPool)> {
     let saved = address_pool::load(&address_pool::path(&setup.state_dir));
-    let pool = address_pool::choose(saved.as_ref().map(|saved| saved.pool), facts, seed)?;
+    let pool =
+        address_pool::choose(saved.as_ref().map(|saved| saved.pool), facts, &behind_gateways(setup), seed)?;
     let names: Vec<&str> = setup.config.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
     let entries = saved.map(|saved| saved.entries_for(&names)).unwrap_or_default();
     let (table, left_out) = dns::VirtualPool::restore(pool.ipv4, pool.ipv6, entries, wall());
@@ -314,6 +377,12 @@ fn choose_addresses(
         tracing::info!("{left_out} virtual addresses of earlier runs are free again");
     }
     Ok((pool, table))
+}
+
+/// What the tunnels carry, as real addresses.
+fn behind_gateways(setup: &Setup) -> Vec<IpPrefix> {
+    let allowed = setup.config.gateways.iter().flat_map(|gateway| &gateway.allowed_ips);
+    allowed.filter_map(|prefix| IpPrefix::new(prefix.address, prefix.length).ok()).collect()
 }
 
 /// Keeps the table for the next run.

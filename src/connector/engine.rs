@@ -18,7 +18,7 @@ use netstack::Datapath;
 use platform::tun::Tun;
 use tokio::sync::mpsc;
 
-pub use command::{Command, Event, GatewayFacts, Rules, Snapshot};
+pub use command::{Command, Event, GatewayFacts, Renumbering, Rules, Snapshot};
 pub use observe::GatewayState;
 
 use self::dns_tcp::DnsTcp;

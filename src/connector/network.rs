@@ -1,7 +1,7 @@
 //! What the connector writes into the system's network: addresses and routes of the TUN, and the rules that lead to them.
 
 use anyhow::Context;
-use platform::netlink::{Mark, Netlink, Route, Rule, RuleAction, UidRange};
+use platform::netlink::{Mark, Netlink, NetworkFacts, Route, Rule, RuleAction, UidRange};
 use platform::socket_protect::FWMARK;
 use platform::{Family, IpPrefix};
 
@@ -113,7 +113,22 @@ pub fn write_routes(netlink: &mut Netlink, plan: &NetworkPlan, link: u32) -> any
     Ok(())
 }
 
-/// Takes back the routes and rules of `former` that `plan` does not have. What is gone already is no error.
+/// Whether everything that was written is still there, and the link is up.
+pub fn is_whole(plan: &NetworkPlan, facts: &NetworkFacts, link: u32) -> bool {
+    let has_address = |address: &std::net::IpAddr| {
+        facts.addresses.iter().any(|found| found.link == link && found.address == *address)
+    };
+    let has_route = |prefix: &IpPrefix| {
+        let mut ours = facts.routes.iter().filter(|route| route.table == TABLE && route.link == Some(link));
+        ours.any(|route| route.prefix == *prefix)
+    };
+    facts.links.iter().any(|found| found.index == link && found.up)
+        && plan.addresses.iter().all(has_address)
+        && plan.routes.iter().all(has_route)
+        && plan.rules.iter().all(|rule| facts.rules.contains(rule))
+}
+
+/// Takes back the addresses, routes and rules of `former` that `plan` does not have. What is gone already is no error.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -128,6 +143,9 @@ pub fn remove_surplus(
     }
     for rule in former.rules.iter().filter(|rule| !plan.rules.contains(rule)) {
         netlink.delete_rule(rule).context("failed to remove a rule")?;
+    }
+    for address in former.addresses.iter().filter(|address| !plan.addresses.contains(address)) {
+        netlink.delete_address(link, *address).context("failed to remove an address")?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::connection::{Connection, save_addresses};
+use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
 use super::{Setup, network, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
@@ -95,7 +95,7 @@ impl Supervisor {
             tokio::select! {
                 Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
-                () = disturbed(&mut self.connection) => self.renew_dns().await?,
+                what = disturbed(&mut self.connection) => self.handle_disturbance(what).await?,
                 () = until(self.retry_at) => self.connect_anew().await?,
                 Some(()) = self.hang_ups.recv() => self.reload().await?,
             }
@@ -226,9 +226,17 @@ impl Supervisor {
         }
     }
 
-    async fn renew_dns(&mut self) -> anyhow::Result<()> {
+    async fn handle_disturbance(&mut self, what: Disturbance) -> anyhow::Result<()> {
+        let is_blocked = self.session.is_blocking();
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        connection.renew_dns().await;
+        match what {
+            Disturbance::Dns => connection.renew_dns().await,
+            Disturbance::Network(news) => {
+                if let Err(error) = connection.follow_network(&self.setup, is_blocked, news).await {
+                    tracing::warn!("failed to follow the network: {error:#}");
+                }
+            }
+        }
         self.judge_dns().await
     }
 
@@ -321,9 +329,9 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-async fn disturbed(connection: &mut Option<Connection>) {
+async fn disturbed(connection: &mut Option<Connection>) -> Disturbance {
     match connection {
-        Some(connection) => connection.dns.disturbed().await,
+        Some(connection) => connection.disturbed().await,
         None => std::future::pending().await,
     }
 }

@@ -134,6 +134,7 @@ impl SystemDns {
     /// its time comes.
     pub(super) async fn change_domains(&mut self, guardian: &mut Guardian, target: Target<'_>) {
         self.status.zones = target.domains.routing.len();
+        self.status.resolver = target.resolvers.first().map(ToString::to_string);
         if self.pacing.is_yielded() {
             return;
         }

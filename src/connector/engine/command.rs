@@ -10,7 +10,8 @@ use netstack::policy::Policy;
 use netstack::wireguard::{PeerConfig, PeerStats};
 use tokio::sync::oneshot;
 
-use super::{Engine, GatewayState};
+use super::{Engine, GatewayState, wall};
+use crate::connector::address_pool::AddressPool;
 
 /// Asked of the engine.
 pub enum Command {
@@ -22,6 +23,10 @@ pub enum Command {
     SetPeers(Vec<(u32, PeerConfig)>),
     /// This gateway may be at these addresses.
     SetEndpoints(u32, Vec<SocketAddr>),
+    /// Give out virtual addresses of another pool; answered with the number of flows that this ended.
+    Renumber(Renumbering, oneshot::Sender<usize>),
+    /// Use these sockets toward gateways from now on, one a family that the system has.
+    Rebind(Vec<platform::udp::UdpEndpoint>),
     /// The network changed or the machine woke up: make new sessions with all gateways at once.
     Reconnect,
     /// The physical links' servers are these.
@@ -44,6 +49,15 @@ pub struct Rules {
     pub gateways: u32,
     /// Gateways whose session is to be made anew, or to be ended.
     pub peers: Vec<(u32, Option<PeerConfig>)>,
+}
+
+/// Where virtual addresses are to come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Renumbering {
+    /// The prefixes and what is at their start.
+    pub pool: AddressPool,
+    /// Whether the device has IPv6.
+    pub has_ipv6: bool,
 }
 
 /// Told by the engine.
@@ -125,6 +139,15 @@ impl Engine {
                 }
             }
             Command::SetEndpoints(id, endpoints) => self.datapath.set_endpoints(id, endpoints, now),
+            Command::Renumber(to, reply) => {
+                let ended = self.renumber(to, now);
+                let _ = reply.send(ended); // likewise
+            }
+            Command::Rebind(sockets) => {
+                if let Err(error) = self.io.rebind(sockets) {
+                    tracing::warn!("failed to watch the new sockets: {error}; the former ones are kept");
+                }
+            }
             Command::Reconnect => self.datapath.reconnect(now),
             Command::SetSystemServers(servers) => {
                 self.loop_probe.plan(&servers, now);
@@ -153,6 +176,18 @@ impl Engine {
                 None => self.datapath.remove_peer(id),
             }
         }
+        ended
+    }
+
+    /// What a prefix that stays has given out stays; all else is handed out anew.
+    fn renumber(&mut self, to: Renumbering, now: Instant) -> usize {
+        let (ipv4, ipv6) = to.pool.resolver();
+        let entries: Vec<dns::Entry> = self.resolver.pool().entries().collect();
+        let (table, _) = dns::VirtualPool::restore(to.pool.ipv4, to.pool.ipv6, entries, wall());
+        self.resolver.set_pool(table);
+        let ended = self.datapath.renumber((ipv4, to.has_ipv6.then_some(ipv6)), to.pool.networks(), now);
+        self.know_mappings();
+        self.io.flush(&mut self.datapath);
         ended
     }
 

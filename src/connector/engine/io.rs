@@ -60,25 +60,28 @@ pub(super) struct Io {
 
 impl Io {
     pub(super) fn new(tun: Tun, sockets: Vec<UdpEndpoint>) -> std::io::Result<Self> {
-        let family = |is_ipv4| {
-            let is_of =
-                |socket: &UdpEndpoint| socket.local_address().is_ok_and(|local| local.is_ipv4() == is_ipv4);
-            sockets.iter().position(is_of)
-        };
         Ok(Self {
-            by_family: [family(true), family(false)],
+            by_family: by_family(&sockets),
             is_tun_next: false,
             tun: watched(tun, Interest::READABLE)?,
-            sockets: sockets
-                .into_iter()
-                .map(|socket| watched(socket, BOTH))
-                .collect::<std::io::Result<_>>()?,
+            sockets: all_watched(sockets)?,
             tun_buffer: vec![0; BUFFER].into_boxed_slice(),
             receive_buffers: (0..RECEIVE_BUFFERS).map(|_| vec![0; BUFFER].into_boxed_slice()).collect(),
             blocked: None,
             refused: 0,
             last_error: None,
         })
+    }
+
+    /// Puts other sockets in the place of the present ones, which are closed.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch one of them; then nothing is changed.
+    pub(super) fn rebind(&mut self, sockets: Vec<UdpEndpoint>) -> std::io::Result<()> {
+        let by_family = by_family(&sockets);
+        self.sockets = all_watched(sockets)?;
+        (self.by_family, self.blocked) = (by_family, None);
+        Ok(())
     }
 
     /// Waits until something can be done; TUN and network take turns when both can be read.
@@ -245,6 +248,17 @@ impl Engine {
         }
         self.io.receive_buffers = buffers;
     }
+}
+
+/// Index of the socket of each family: IPv4, IPv6.
+fn by_family(sockets: &[UdpEndpoint]) -> [Option<usize>; 2] {
+    [true, false].map(|is_ipv4| {
+        sockets.iter().position(|socket| socket.local_address().is_ok_and(|local| local.is_ipv4() == is_ipv4))
+    })
+}
+
+fn all_watched(sockets: Vec<UdpEndpoint>) -> std::io::Result<Vec<AsyncFd<UdpEndpoint>>> {
+    sockets.into_iter().map(|socket| watched(socket, BOTH)).collect()
 }
 
 /// Registers a descriptor with the runtime.
