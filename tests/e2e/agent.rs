@@ -1,6 +1,7 @@
 //! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
 
 pub(crate) mod identity;
+pub(crate) mod ticks;
 pub(crate) mod transfer;
 
 use std::env;
@@ -40,6 +41,8 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "transfer-datagrams", target, bytes, longest] => {
             transfer::datagrams(target, bytes.parse().unwrap_or(0), longest.parse().unwrap_or(0))
         }
+        ["agent", "tcp-echo", address] => ticks::echo(address),
+        ["agent", "ticks", address] => ticks::run(address),
         ["agent", ..] => Err(format!("unknown agent {words:?}")),
         _ => return None,
     };

@@ -48,6 +48,18 @@ pub(crate) fn transfers(world: &World) {
     udp_echo(world);
 }
 
+/// Sends back every byte of TCP connections to `CORP_HOST:9`.
+#[track_caller]
+pub(crate) fn tcp_echo(world: &World) {
+    world.start_once("tcp-echo", || {
+        let address = format!("{CORP_HOST}:9");
+        let running =
+            Running::start(&mut world.corp.agent(&["tcp-echo", &address]), &world.log_path("tcp-echo"));
+        world.corp.wait_tcp(&address, START_LIMIT);
+        running
+    });
+}
+
 /// iperf3 at `CORP_HOST:5201`.
 #[track_caller]
 pub(crate) fn iperf3(world: &World) {

@@ -1,5 +1,6 @@
 //! All end-to-end tests, in the order in which they run: the world itself, what works, what is refused, what breaks.
 
+mod coexistence;
 mod crash;
 mod faults;
 mod ipv6;
@@ -14,6 +15,7 @@ mod programs;
 mod refusal;
 mod reload;
 mod resolved;
+mod roam;
 mod stock_client;
 mod users;
 mod wider_world;
@@ -40,6 +42,8 @@ pub(crate) fn all() -> Vec<Test> {
         faults::tests(),
         crash::tests(),
         resolved::tests(),
+        roam::tests(),
+        coexistence::tests(),
     ]
     .into_iter()
     .flatten()

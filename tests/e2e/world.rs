@@ -15,6 +15,7 @@ pub(crate) mod access;
 pub(crate) mod capture;
 pub(crate) mod conntrack;
 pub(crate) mod namespace;
+pub(crate) mod neighbour;
 pub(crate) mod relay;
 pub(crate) mod site;
 pub(crate) mod systemd;
