@@ -2,6 +2,7 @@
 
 pub mod address_pool;
 mod connection;
+mod endpoints;
 pub mod engine;
 pub mod network;
 mod network_watch;
@@ -68,7 +69,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
     let result = runtime.block_on(supervisor::supervise(setup));
-    runtime.shutdown_background(); // a look-up of a gateway's name may still hang
+    runtime.shutdown_background(); // a look-up of a gateway's name may still hang in the system
     drop(lock);
     result.map(|()| Exit::Success.into())
 }

@@ -79,8 +79,11 @@ pub struct GatewayStatus {
     pub name: String,
     /// What was last proven.
     pub state: GatewayState,
-    /// The outer address in use.
+    /// The outer address in use; a name of the configuration while none is known.
     pub endpoint: String,
+    /// All outer addresses that are tried, when there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub endpoints: Vec<String>,
     /// Our public key, base64, to be entered at the gateway.
     pub public_key: String,
     /// When a reply last came through the tunnel.

@@ -26,6 +26,22 @@ pub fn create(path: &Path, contents: &[u8]) -> Result<(), Error> {
     sync_parent(path).map_err(fail)
 }
 
+/// Makes a file of mode 0600 with these contents, or puts them in place of another's; whole, or not at all.
+///
+/// # Errors
+/// Its folder cannot be written, or the disk is full.
+pub fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_added_extension(format!("{}.new", std::process::id()));
+    let _ = fs::remove_file(&temporary); // left by a process of the same number that was killed
+    let result = write(&temporary, contents).and_then(|()| fs::rename(&temporary, path));
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+        .and_then(|()| sync_parent(path))
+        .map_err(|source| Error::system("write", "file", path.display(), source))
+}
+
 /// Whether the file's group or everybody can read or write it.
 ///
 /// # Errors
@@ -61,6 +77,10 @@ mod tests {
         assert!(!others_can_read(&path).unwrap());
         assert!(create(&path, b"second").is_err());
         assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        replace(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(others_can_read(&path).unwrap());

@@ -7,7 +7,7 @@ mod replan;
 
 use std::net::{IpAddr, SocketAddr};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use netstack::policy::Policy;
@@ -21,19 +21,18 @@ use platform::{Family, IpPrefix};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address_pool::{self, AddressPool, Saved};
+use super::endpoints::{self, Endpoints, NameService};
 use super::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts, Snapshot};
 use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
 use super::{Setup, network, plan};
-use crate::config::{Endpoint, EndpointHost, Mtu, Prefix};
+use crate::config::{Gateway, Mtu, Prefix};
 use crate::guardian::Guardian;
 use network_change::Surroundings;
 
 /// MTU where the configuration says `auto`: right for every path of 1,500 bytes (1,500 less 80 for IPv6 and WireGuard).
 const AUTO_MTU: u16 = 1_420;
-/// How long the system may take to resolve a gateway's name; it is tried again later.
-const LOOK_UP: Duration = Duration::from_secs(10);
 /// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
 const OFFLOAD_VARIABLE: &str = "OPENZTNA_TUN_OFFLOAD";
 /// What the TUN is called, with the first free number behind.
@@ -42,6 +41,7 @@ const TUN_NAME: &str = "ztna";
 /// A connection that is up.
 pub(super) struct Connection {
     pub(super) dns: SystemDns,
+    pub(super) endpoints: Endpoints,
     pub(super) pool: AddressPool,
     pub(super) plan: Plan,
     /// What was changed on the system, as sentences.
@@ -93,7 +93,6 @@ impl Connection {
         guardian: &mut Guardian,
     ) -> anyhow::Result<Made> {
         let watch = NetworkWatch::new();
-        let peers = peers(setup).await?;
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         let plan = plan::build(&setup.config, &local_networks(&facts, None))?;
         let seed = random();
@@ -113,16 +112,20 @@ impl Connection {
         let mut changes = vec![format!("link {name} with {} addresses", written.addresses.len())];
         changes.push(format!("{} routes in table {}", written.routes.len(), network::TABLE));
         changes.push(format!("{} routing rules", written.rules.len()));
-        let notes = notes(&tun, setup);
+        let notes = notes(&tun);
         let resolvers = resolvers(&pool, facts.ipv6_available);
         let engine = start_engine(setup, tun, &plan, &pool, addresses, facts.ipv6_available, events, seed)?;
+        let endpoints = find_endpoints(setup, &engine.commands);
+        let peers = peers(setup, &endpoints);
         let _ = engine.commands.send(Command::SetPeers(peers)).await; // its queue is new and empty
         allow(&engine.commands, &plan.policy).await;
         let target = Target { link, resolvers: &resolvers, domains: &plan.domains, engine: &engine.commands };
         let dns = SystemDns::set(setup.dns_mode, guardian, target).await;
         changes.extend(dns.change());
+        endpoints.network_changed(name_service(&dns));
         Ok(Made {
             dns,
+            endpoints,
             pool,
             plan,
             changes,
@@ -178,7 +181,12 @@ impl Connection {
             domains: &self.plan.domains,
             engine: &self.commands,
         };
+        let before = name_service(&self.dns);
         self.dns.renew(&mut self.guardian, target).await;
+        let service = name_service(&self.dns);
+        if service != before {
+            self.endpoints.network_changed(service);
+        }
     }
 
     /// Asks a local forwarder no more that asks us itself.
@@ -207,6 +215,7 @@ impl Connection {
 /// A connection without its guardian.
 struct Made {
     dns: SystemDns,
+    endpoints: Endpoints,
     pool: AddressPool,
     plan: Plan,
     changes: Vec<String>,
@@ -223,6 +232,7 @@ impl Made {
     fn with(self, guardian: Guardian) -> Connection {
         let Self {
             dns,
+            endpoints,
             pool,
             plan,
             changes,
@@ -236,6 +246,7 @@ impl Made {
         } = self;
         Connection {
             dns,
+            endpoints,
             pool,
             plan,
             changes,
@@ -322,42 +333,40 @@ fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
     Ok(sockets)
 }
 
-async fn peers(setup: &Setup) -> anyhow::Result<Vec<(u32, PeerConfig)>> {
-    let mut peers = Vec::new();
-    for (id, gateway) in setup.config.gateways.iter().enumerate() {
-        if !gateway.is_retired {
-            peers.push((id as u32, peer(setup, id).await?));
-        }
-    }
-    Ok(peers)
+fn peers(setup: &Setup, endpoints: &Endpoints) -> Vec<(u32, PeerConfig)> {
+    let gateways = (0..).zip(&setup.config.gateways).filter(|(_, gateway)| !gateway.is_retired);
+    gateways.map(|(id, _)| (id, peer(setup, id, endpoints))).collect()
 }
 
-async fn peer(setup: &Setup, id: usize) -> anyhow::Result<PeerConfig> {
-    let (gateway, key) = (&setup.config.gateways[id], &setup.keys[id]);
-    let endpoint =
-        resolve(&gateway.endpoints[0]).await.with_context(|| format!("gateway `{}`", gateway.name))?;
-    Ok(PeerConfig {
+fn peer(setup: &Setup, id: u32, endpoints: &Endpoints) -> PeerConfig {
+    let (gateway, key) = (&setup.config.gateways[id as usize], &setup.keys[id as usize]);
+    PeerConfig {
         private_key: *key.reveal(),
         public_key: gateway.public_key,
         preshared_key: gateway.preshared_key.as_ref().map(|key| *key.reveal()),
-        endpoints: vec![endpoint],
-        can_move: false,
+        endpoints: endpoints.addresses(&gateway.endpoints),
+        can_move: endpoints::can_move(&gateway.endpoints),
         keepalive: setup.config.tunneling.keep_alive.value,
-    })
+    }
 }
 
-/// The endpoint's address; a name is resolved by the system, before its DNS is changed.
-async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
-    let name = match &endpoint.host {
-        EndpointHost::Address(address) => return Ok(SocketAddr::new(*address, endpoint.port)),
-        EndpointHost::Name(name) => name,
+/// The gateways' addresses, with what earlier runs know of their names.
+fn find_endpoints(setup: &Setup, engine: &mpsc::Sender<Command>) -> Endpoints {
+    let of_gateway = |gateway: &Gateway| match gateway.is_retired {
+        true => Vec::new(),
+        false => gateway.endpoints.clone(),
     };
-    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((&**name, endpoint.port))).await;
-    let found =
-        found.with_context(|| format!("failed to resolve the endpoint: `{name}`: no DNS server answers"))?;
-    let found = found.with_context(|| format!("failed to resolve the endpoint: `{name}`"));
-    let first = found.map(|mut addresses| addresses.next())?;
-    first.with_context(|| format!("failed to resolve the endpoint: `{name}` has no address"))
+    let configured = setup.config.gateways.iter().map(of_gateway).collect();
+    Endpoints::start(configured, &setup.state_dir, engine.clone())
+}
+
+/// Who knows the gateways' names: never our own resolver, which may need the gateway to answer.
+fn name_service(dns: &SystemDns) -> NameService {
+    let is_ours = !matches!(dns.status().state.as_str(), "off" | "failed");
+    match dns.physical_servers() {
+        [] if !is_ours => NameService::System,
+        servers => NameService::Servers(servers.to_vec()),
+    }
 }
 
 /// The prefixes, and the table of what was given out before.
@@ -415,18 +424,14 @@ fn resolvers(pool: &AddressPool, has_ipv6: bool) -> Vec<IpAddr> {
 }
 
 /// What works less well than it could.
-fn notes(tun: &Tun, setup: &Setup) -> Vec<String> {
+fn notes(tun: &Tun) -> Vec<String> {
     let offloads = tun.offloads();
     let cost = match (offloads.tcp_segmentation, offloads.udp_segmentation) {
         (true, true) => None,
         (true, false) => Some("no UDP offload on the TUN: UDP costs more".to_owned()),
         (false, _) => Some("no offload on the TUN: everything costs more".to_owned()),
     };
-    let several = setup.config.gateways.iter().filter(|gateway| gateway.endpoints.len() > 1);
-    let first_only = several.map(|gateway| {
-        format!("gateway `{}`: only the first endpoint is used in this version", gateway.name)
-    });
-    cost.into_iter().chain(first_only).collect()
+    cost.into_iter().collect()
 }
 
 fn mtu(setup: &Setup) -> u16 {

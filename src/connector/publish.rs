@@ -45,7 +45,11 @@ pub(super) fn status(
             .map(|(id, (gateway, key))| {
                 let facts = snapshot.and_then(|snapshot| snapshot.gateways.get(id)?.as_ref());
                 let public_key = keys::format_key(&netstack::wireguard::public_key(*key.reveal()));
-                gateway_status(gateway, public_key, facts, connection.is_some(), snapshot)
+                let shown = gateway_status(gateway, public_key, facts, connection.is_some(), snapshot);
+                match connection.and_then(|connection| connection.endpoints.problem(&gateway.endpoints)) {
+                    Some(problem) => with_problem(shown, problem, facts),
+                    None => shown,
+                }
             })
             .collect(),
         applications: applications
@@ -93,6 +97,7 @@ fn gateway_status(
         endpoint: facts
             .and_then(|facts| facts.endpoint)
             .map_or_else(|| gateway.endpoints[0].to_string(), |endpoint| endpoint.to_string()),
+        endpoints: candidates(facts),
         public_key,
         last_proven_at: at(stats.proven_at).map(time),
         last_round_trip_ms: stats.round_trip.map(|round_trip| round_trip.as_secs_f64() * 1_000.0),
@@ -101,6 +106,24 @@ fn gateway_status(
         bytes_received: stats.received,
         error: error.map(str::to_owned),
     }
+}
+
+/// All addresses where it may be, if they are several.
+fn candidates(facts: Option<&GatewayFacts>) -> Vec<String> {
+    let endpoints = facts.map(|facts| facts.endpoints.as_slice()).unwrap_or_default();
+    let is_choice = endpoints.len() > 1;
+    endpoints.iter().filter(|_| is_choice).map(ToString::to_string).collect()
+}
+
+/// A name that cannot be resolved matters unless the gateway answers, where it was last.
+fn with_problem(shown: GatewayStatus, problem: String, facts: Option<&GatewayFacts>) -> GatewayStatus {
+    let has_address = facts.is_some_and(|facts| !facts.endpoints.is_empty());
+    let error = match shown.error {
+        _ if shown.state == GatewayState::Connected => None,
+        Some(error) if has_address => Some(format!("{error}; {problem}: its last addresses are used")),
+        Some(_) | None => Some(problem),
+    };
+    GatewayStatus { error, ..shown }
 }
 
 fn gateway_state(seen: Option<Seen>, was_proven: bool, is_up: bool) -> (GatewayState, Option<&'static str>) {

@@ -214,7 +214,12 @@ impl Supervisor {
                 self.handle(Input::HandshakeTimeout(id as usize)).await
             }
             Event::Gateway { state: GatewayState::Trying, .. } => Ok(()),
-            Event::Unanswered(_) => Ok(()),
+            Event::Unanswered(id) => {
+                if let Some(connection) = &self.connection {
+                    connection.endpoints.unanswered(id as usize);
+                }
+                Ok(())
+            }
             Event::Ended => self.connect_anew().await,
             Event::ForwarderLoop(server) => self.leave_forwarder(server).await,
             Event::AddressesChanged(entries) => {
@@ -322,7 +327,7 @@ impl Supervisor {
     }
 }
 
-async fn until(at: Option<Instant>) {
+pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,

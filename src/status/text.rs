@@ -97,6 +97,9 @@ fn gateways(gateways: &[GatewayStatus]) -> Vec<String> {
     let mut lines = table_with_header(rows);
     for gateway in gateways {
         lines.push(format!("our public key at {}: {}", gateway.name, gateway.public_key));
+        if !gateway.endpoints.is_empty() {
+            lines.push(format!("addresses of {}: {}", gateway.name, gateway.endpoints.join(" ")));
+        }
         lines.extend(gateway.error.iter().map(|error| format!("{}: {error}", gateway.name)));
     }
     lines
@@ -229,6 +232,7 @@ mod tests {
                 name: "hq".into(),
                 state: GatewayState::Connected,
                 endpoint: "198.51.100.7:51820".into(),
+                endpoints: vec!["198.51.100.7:51820".into(), "[2001:db8::7]:51820".into()],
                 public_key: "cHVibGlj".into(),
                 last_proven_at: Some("2026-01-02T03:04:06Z".into()),
                 last_round_trip_ms: Some(12.34),
@@ -280,6 +284,7 @@ mod tests {
             "12 B",
             "port_not_allowed",
             "cHVibGlj",
+            "addresses of hq: 198.51.100.7:51820 [2001:db8::7]:51820",
             "malformed  2",
             "api.port",
         ] {

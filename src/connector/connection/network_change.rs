@@ -10,7 +10,7 @@ use platform::net_monitor::Interests;
 use platform::netlink::{Netlink, NetworkFacts};
 
 use super::own_state::Repairs;
-use super::{Command, Connection, local_networks, sockets};
+use super::{Command, Connection, local_networks, name_service, sockets};
 use crate::config::{Host, Prefix};
 use crate::connector::network_watch::{NetworkWatch, News, Picture};
 use crate::connector::{Setup, network};
@@ -82,6 +82,7 @@ impl Connection {
         self.judge_overlap(setup, is_blocked, &facts).await?;
         if has_moved && !is_offline {
             self.renew_dns().await;
+            self.endpoints.network_changed(name_service(&self.dns));
         }
         Ok(())
     }

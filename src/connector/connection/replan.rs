@@ -7,7 +7,8 @@ use platform::netlink::Netlink;
 use platform::undo::Undo;
 use tokio::sync::oneshot;
 
-use super::{Connection, local_networks, networks, peer};
+use super::{Connection, find_endpoints, local_networks, name_service, networks, peer};
+use crate::connector::endpoints::Endpoints;
 use crate::connector::engine::{Command, Rules};
 use crate::connector::plan::{self, Plan};
 use crate::connector::system_dns::Target;
@@ -27,7 +28,6 @@ impl Connection {
         is_blocked: bool,
         changed_gateways: &[u32],
     ) -> anyhow::Result<usize> {
-        let peers = changed_peers(setup, changed_gateways).await?;
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         let plan = plan::build(&setup.config, &local_networks(&facts, Some(self.link)))?;
         let has_ipv6 = self.resolvers.len() > 1;
@@ -38,7 +38,14 @@ impl Connection {
             let _ = self.guardian.announce(&Undo::Rule(rule.clone()))?;
             netlink.add_rule(rule)?;
         }
+        if !changed_gateways.is_empty() {
+            self.endpoints = find_endpoints(setup, &self.commands);
+        }
+        let peers = changed_peers(setup, changed_gateways, &self.endpoints);
         let ended = self.enforce(&plan, setup, is_blocked, peers).await;
+        if !changed_gateways.is_empty() {
+            self.endpoints.network_changed(name_service(&self.dns)); // now the engine knows whose names they are
+        }
         let former = std::mem::replace(&mut self.written, written);
         let have_domains_changed = plan.domains != self.plan.domains;
         self.plan = plan;
@@ -75,11 +82,7 @@ impl Connection {
 }
 
 /// Gateways as they are now; one that is gone has no session.
-async fn changed_peers(setup: &Setup, changed: &[u32]) -> anyhow::Result<Vec<(u32, Option<PeerConfig>)>> {
-    let mut peers = Vec::new();
-    for id in changed {
-        let is_retired = setup.config.gateways[*id as usize].is_retired;
-        peers.push((*id, if is_retired { None } else { Some(peer(setup, *id as usize).await?) }));
-    }
-    Ok(peers)
+fn changed_peers(setup: &Setup, changed: &[u32], endpoints: &Endpoints) -> Vec<(u32, Option<PeerConfig>)> {
+    let is_retired = |id: u32| setup.config.gateways[id as usize].is_retired;
+    changed.iter().map(|id| (*id, (!is_retired(*id)).then(|| peer(setup, *id, endpoints)))).collect()
 }

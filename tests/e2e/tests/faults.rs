@@ -125,7 +125,8 @@ fn a_gateway_whose_name_cannot_be_resolved_is_said_and_tried_again() {
     let installation = Installation::new(&world, &settings);
     let mut connector = installation.launch();
     let status = installation.wait_for_state(&mut connector, "failed", NOTICE_LIMIT);
-    assert!(status["message"].to_string().contains("no-such-name.example.net"), "{status:#}");
+    let error = status["gateways"][0]["error"].to_string();
+    assert!(error.contains("no-such-name.example.net"), "{status:#}");
     let asked = || bind::public_queries(&world).matches("no-such-name").count();
     let first = asked();
     let start = std::time::Instant::now();
