@@ -9,6 +9,7 @@ mod nat;
 pub mod packet;
 #[cfg(test)]
 mod packets_for_tests;
+pub mod path_mtu;
 pub mod policy;
 pub mod send_batch;
 pub mod tcp;

@@ -1,10 +1,14 @@
 //! IP packets as the datapath sees them: facts, checksums, offload headers, and packets of our own.
 
 pub mod checksum;
+pub mod echo;
 pub mod facts;
 pub mod fragment;
+pub mod mss;
+pub mod parts;
 pub mod refusal;
 pub mod segment;
+pub mod too_big;
 pub mod udp;
 pub mod virtio;
 

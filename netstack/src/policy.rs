@@ -41,6 +41,8 @@ pub struct Gateway {
     pub ipv6: Option<Ipv6Addr>,
     /// What may be reached through it, and what may come from it.
     pub allowed_ips: Vec<Prefix>,
+    /// Hosts behind it that may answer an echo, the likeliest first: the path is measured with them; none: it is not.
+    pub probe_targets: Vec<IpAddr>,
 }
 
 impl Gateway {

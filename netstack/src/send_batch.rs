@@ -87,6 +87,14 @@ impl SendBatch {
         });
     }
 
+    /// Ends the present run: the system is to judge what comes next by itself. A datagram too long for the link would
+    /// have a whole run refused.
+    pub fn end_run(&mut self) {
+        if let Some(run) = self.runs.last_mut() {
+            run.is_closed = true;
+        }
+    }
+
     /// The next run to send, in order; after the last one the batch is empty again.
     pub fn pop(&mut self) -> Option<Transmit<'_>> {
         let Some(run) = self.runs.get(self.next) else {
@@ -143,6 +151,17 @@ mod tests {
         assert_eq!(batch(&[100, 100], 1), [(100, None), (100, None)]);
         let many = batch(&[1452; 60], 64);
         assert!(many.iter().all(|(length, _)| *length <= LARGEST_RUN) && many.len() == 2);
+    }
+
+    #[test]
+    fn an_ended_run_takes_no_more() {
+        let mut batch = SendBatch::new(64);
+        for _ in 0..2 {
+            batch.push("192.0.2.1:1".parse().unwrap(), 9);
+            batch.end_run();
+        }
+        assert_eq!(batch.pop().unwrap().contents.len(), 9);
+        assert_eq!(batch.pop().unwrap().segment_size, None);
     }
 
     #[test]

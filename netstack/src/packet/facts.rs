@@ -78,6 +78,8 @@ impl Tcp {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement number counts.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub const URG: u8 = 0x20;
 
     /// Whether all of `flags` are set.
     pub fn has(&self, flags: u8) -> bool {

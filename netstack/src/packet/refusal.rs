@@ -42,7 +42,7 @@ pub fn write(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
         Transport::Tcp(tcp) => write_reset(out, &answering(facts, &tcp)?),
         Transport::Error => None,
         Transport::Udp { .. } | Transport::Echo { .. } | Transport::Fragment | Transport::Other => {
-            write_error(out, [PROHIBITED_V4, PROHIBITED_V6], &packet[..facts.length], facts)
+            write_error(out, [PROHIBITED_V4, PROHIBITED_V6], 0, &packet[..facts.length], facts)
         }
     }
 }
@@ -56,7 +56,7 @@ pub fn write_unreachable(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option
         Transport::Udp { .. } | Transport::Echo { .. } | Transport::Fragment | Transport::Other => true,
     };
     let codes = [HOST_UNREACHABLE_V4, ADDRESS_UNREACHABLE_V6];
-    is_answered.then(|| write_error(out, codes, &packet[..facts.length], facts))?
+    is_answered.then(|| write_error(out, codes, 0, &packet[..facts.length], facts))?
 }
 
 /// The reset that answers a segment (RFC 9293, section 3.10.7.1); none for a reset.
@@ -99,27 +99,53 @@ pub fn write_reset(out: &mut [u8], reset: &Reset) -> Option<usize> {
     Some(transport_at + 20)
 }
 
-/// An ICMP error with type and code for IPv4 and for IPv6.
-fn write_error(out: &mut [u8], codes: [[u8; 2]; 2], packet: &[u8], facts: &Facts) -> Option<usize> {
+/// An ICMP error with type and code for IPv4 and for IPv6, and `rest` in the header's second word; it comes from where
+/// `packet` was going.
+pub(super) fn write_error(
+    out: &mut [u8],
+    codes: [[u8; 2]; 2],
+    rest: u32,
+    packet: &[u8],
+    facts: &Facts,
+) -> Option<usize> {
     let quoted = &packet[..packet.len().min(QUOTED)];
-    let length = 8 + quoted.len();
-    let protocol = if facts.is_ipv6() { super::ICMPV6 } else { super::ICMP };
-    let transport_at = write_network_header(out, facts.destination, facts.source, protocol, length)?;
+    let code = codes[usize::from(facts.is_ipv6())];
+    write_icmp(out, facts.destination, facts.source, &[&code, &[0; 2], &rest.to_be_bytes(), quoted])
+}
+
+/// Writes an ICMP or ICMPv6 message whose parts are given, with zeros for the checksum, and returns the packet's
+/// length; `None` when the families differ or there is no room.
+pub(super) fn write_icmp(
+    out: &mut [u8],
+    source: IpAddr,
+    destination: IpAddr,
+    parts: &[&[u8]],
+) -> Option<usize> {
+    let length = parts.iter().map(|part| part.len()).sum();
+    let protocol = if source.is_ipv6() { super::ICMPV6 } else { super::ICMP };
+    let transport_at = write_network_header(out, source, destination, protocol, length)?;
     let icmp = &mut out[transport_at..transport_at + length];
-    icmp[..8].fill(0);
-    icmp[..2].copy_from_slice(&codes[usize::from(facts.is_ipv6())]);
-    icmp[8..].copy_from_slice(quoted);
-    let pseudo = match facts.is_ipv6() {
-        true => checksum::pseudo_header(facts.destination, facts.source, protocol, length),
+    let mut at = 0;
+    for part in parts {
+        icmp[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    finish_icmp(icmp, source, destination);
+    Some(transport_at + length)
+}
+
+/// Writes the checksum of an ICMP or ICMPv6 message that has zeros for it.
+pub(super) fn finish_icmp(icmp: &mut [u8], source: IpAddr, destination: IpAddr) {
+    let pseudo = match source.is_ipv6() {
+        true => checksum::pseudo_header(source, destination, super::ICMPV6, icmp.len()),
         false => 0,
     };
     let sum = !checksum::fold(checksum::sum(icmp) + pseudo);
     icmp[2..4].copy_from_slice(&sum.to_ne_bytes());
-    Some(transport_at + length)
 }
 
 /// Writes the IP header of a packet with `payload` bytes behind it and returns the header's length.
-fn write_network_header(
+pub(super) fn write_network_header(
     out: &mut [u8],
     source: IpAddr,
     destination: IpAddr,

@@ -61,6 +61,46 @@ pub fn cut(
     true
 }
 
+/// Size in bytes of the largest packet that [`cut`] makes.
+pub fn largest(facts: &Facts, offload: &Offload) -> usize {
+    let size = match offload.segmentation {
+        Segmentation::None => return facts.length,
+        Segmentation::Tcp { size } | Segmentation::Udp { size } => usize::from(size),
+    };
+    let header = match facts.transport {
+        Transport::Tcp(tcp) => tcp.header_length,
+        Transport::Udp { .. } => 8,
+        Transport::Echo { .. } | Transport::Error | Transport::Fragment | Transport::Other => 0,
+    };
+    facts.length.min(facts.transport_at + header + size)
+}
+
+/// The offload facts that cut a TCP segment or super-packet into packets of at most `most` bytes: a sender may cut its
+/// stream anywhere (RFC 9293, section 3.7). `None` where that would change its meaning (SYN, reset, urgent data), where
+/// there is no room for payload, or where a checksum is wrong, which must not be made right.
+pub fn recut(packet: &[u8], facts: &Facts, offload: &Offload, most: usize) -> Option<Offload> {
+    let Transport::Tcp(tcp) = facts.transport else { return None };
+    let room = most.checked_sub(facts.transport_at + tcp.header_length)?;
+    let size = match offload.segmentation {
+        Segmentation::None => room,
+        Segmentation::Tcp { size } => room.min(size.into()),
+        Segmentation::Udp { .. } => return None,
+    };
+    let is_plain = tcp.flags & (Tcp::SYN | Tcp::RST | Tcp::URG) == 0;
+    let is_sound = offload.checksum_start.is_some() || {
+        let length = facts.transport_length();
+        let pseudo = checksum::pseudo_header(facts.source, facts.destination, facts.protocol, length);
+        checksum::is_valid(&packet[facts.transport_at..facts.length], pseudo)
+    };
+    let size = u16::try_from(size).ok().filter(|size| usize::from(*size) >= LEAST_SEGMENT)?;
+    let start = u16::try_from(facts.transport_at).ok()?;
+    (is_plain && is_sound).then_some(Offload {
+        checksum_start: Some(start),
+        checksum_offset: 16,
+        segmentation: Segmentation::Tcp { size },
+    })
+}
+
 /// Length, and for IPv4 the identification (one more each, as the kernel's own segmentation) and checksum.
 fn write_network_header(segment: &mut [u8], facts: &Facts, index: usize) {
     if facts.is_ipv6() {
@@ -164,6 +204,52 @@ mod tests {
             lengths.push(s.len() - 28);
         }));
         assert_eq!(lengths, [100, 100, 50]);
+    }
+
+    #[test]
+    fn a_segment_that_does_not_fit_is_cut_smaller() {
+        for v6 in [false, true] {
+            let (packet, facts, offload) = super_packet(v6, 3500);
+            let single = Offload::NONE;
+            assert_eq!(
+                (largest(&facts, &single), largest(&facts, &offload)),
+                (facts.length, 1_020 + facts.transport_at)
+            );
+            for (offload, most) in [(offload, 700), (single, 700), (offload, 1_400), (single, 1_400)] {
+                let mut packet = packet.clone();
+                let smaller = recut(&packet, &facts, &offload, most).unwrap();
+                assert!(largest(&facts, &smaller) <= most);
+                let (mut bytes, mut pushes, mut next) = (Vec::new(), 0, 1_000);
+                assert!(cut(&mut packet, &facts, &smaller, &mut [0; 2000], |segment| {
+                    let facts = crate::packets_for_tests::sound(segment);
+                    let tcp = crate::packets_for_tests::tcp_facts(&facts);
+                    assert!(segment.len() <= most && tcp.sequence == next);
+                    let payload = &segment[facts.transport_at + tcp.header_length..];
+                    next += payload.len() as u32;
+                    pushes += u32::from(tcp.has(Tcp::PSH));
+                    bytes.extend_from_slice(payload);
+                }));
+                assert_eq!((bytes.len(), pushes), (3_500, 1));
+                assert_eq!(bytes, (0..3500usize).map(|i| i as u8).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_stay_whole_is_not_cut() {
+        let (packet, facts, offload) = super_packet(false, 3500);
+        let with = |flags: u8| {
+            let Transport::Tcp(tcp) = facts.transport else { panic!() };
+            Facts { transport: Transport::Tcp(Tcp { flags: tcp.flags | flags, ..tcp }), ..facts }
+        };
+        for flags in [Tcp::SYN, Tcp::RST, Tcp::URG] {
+            assert_eq!(recut(&packet, &with(flags), &offload, 700), None);
+        }
+        assert!(recut(&packet, &with(Tcp::FIN), &offload, 700).is_some());
+        assert_eq!(recut(&packet, &facts, &offload, 47), None, "no room");
+        let mut broken = packet.clone();
+        broken[2000] ^= 1;
+        assert_eq!(recut(&broken, &facts, &Offload::NONE, 700), None, "a wrong checksum");
     }
 
     #[test]
