@@ -249,6 +249,7 @@ fn policy() -> Policy {
             ipv4: Some(LOCAL.into()),
             ipv6: None,
             allowed_ips: vec![Prefix { address: [10, 77, 0, 0].into(), length: 16 }],
+            probe_targets: Vec::new(),
         }],
         grants: vec![Grant { applications: vec![Application { id: 0, ports }] }],
         ..Policy::default()

@@ -36,6 +36,8 @@ pub enum Owner {
     Query(u64),
     /// A TCP connection of our own stack.
     Local,
+    /// Echo requests of our own that measure the path.
+    Probe,
 }
 
 /// The table.
@@ -82,7 +84,13 @@ impl Conntrack {
 
     /// All flows, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Flow)> {
-        self.flows.iter().enumerate().filter_map(|(index, flow)| Some((index as u32, flow.as_ref()?)))
+        self.iter_from(0)
+    }
+
+    /// The flows from number `first` on.
+    pub fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &Flow)> {
+        let flows = self.flows.iter().enumerate().skip(first as usize);
+        flows.filter_map(|(index, flow)| Some((index as u32, flow.as_ref()?)))
     }
 
     /// All flows, in the order of their numbers, to be changed; their keys must stay.
@@ -119,7 +127,7 @@ impl Conntrack {
         Some(flow)
     }
 
-    /// Reserves a random port toward `key`'s remote end for a query or a connection of our own; `None`: too many.
+    /// Reserves a random port toward `key`'s remote end for what we send by ourselves; `None`: too many.
     pub fn reserve(&mut self, key: TunnelKey, owner: Owner, now: Instant) -> Option<TunnelKey> {
         let first = self.random_port();
         let key = TunnelKey { local_port: self.free_port(key, first)?, ..key };

@@ -23,11 +23,13 @@ pub enum DropReason {
     BatchFull,
     /// The gateway has no address of this family, or does not exist any more.
     NoRoute,
+    /// Longer than the path, and not to be cut: the device was told the size that passes.
+    TooBig,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Malformed,
         Self::NotOurs,
         Self::Fragment,
@@ -38,6 +40,7 @@ impl DropReason {
         Self::Unsolicited,
         Self::BatchFull,
         Self::NoRoute,
+        Self::TooBig,
     ];
 
     /// A stable code for `status` and logs.
@@ -53,6 +56,7 @@ impl DropReason {
             Self::Unsolicited => "unsolicited",
             Self::BatchFull => "batch_full",
             Self::NoRoute => "no_route",
+            Self::TooBig => "too_big",
         }
     }
 }

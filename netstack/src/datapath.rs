@@ -7,6 +7,7 @@ mod admission;
 mod expectation;
 mod fragmented;
 mod inbound;
+mod mtu;
 mod outbound;
 mod quoted;
 mod refusals;
@@ -30,6 +31,7 @@ use crate::tcp::{Limits, TcpStack};
 use crate::tun_batch::TunBatch;
 use crate::wireguard::{Peer, PeerConfig};
 
+pub use mtu::PathFacts;
 pub use outbound::Handled;
 pub use refusals::Refusal;
 pub use resolver_link::{Arrival, TcpEvent};
@@ -53,7 +55,7 @@ pub struct Config {
     pub resolver: (Ipv4Addr, Option<Ipv6Addr>),
     /// Where virtual addresses live.
     pub pool: Vec<Prefix>,
-    /// MTU of the TUN in bytes.
+    /// MTU of the TUN in bytes, or the most that it may become.
     pub mtu: usize,
     /// The device takes TCP super-packets.
     pub can_join: bool,
@@ -83,6 +85,7 @@ pub struct Datapath {
     tcp: TcpStack,
     own_tcp: resolver_link::OwnTcp,
     resets: revocation::PendingResets,
+    paths: mtu::Paths,
     send: SendBatch,
     tun: TunBatch,
     scratch: Box<[u8]>,
@@ -98,6 +101,7 @@ impl Datapath {
         let hash_seed = random.next_u64();
         let mut tcp_seed = [0; 32];
         random.fill_bytes(&mut tcp_seed);
+        let first_fragment_id = random.next_u32();
         let mut tcp = TcpStack::new(tcp_seed, config.mtu, TCP_LIMITS, now);
         tcp.listen(DEVICE_LINK, (config.resolver.0, resolver_link::DNS_PORT).into());
         if let Some(resolver) = config.resolver.1 {
@@ -112,6 +116,7 @@ impl Datapath {
             tcp,
             own_tcp: resolver_link::OwnTcp::default(),
             resets: revocation::PendingResets::default(),
+            paths: mtu::Paths::new(config.mtu, first_fragment_id),
             send: SendBatch::new(config.most_segments),
             tun: TunBatch::new(config.can_join),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -128,6 +133,7 @@ impl Datapath {
         if self.peers.len() <= index {
             self.peers.resize_with(index + 1, || None);
         }
+        self.paths.reset(index, &mut self.conntrack, now);
         let mut peer = Peer::new(config, id, now);
         peer.connect(&mut self.send, now);
         self.peers[index] = Some(peer);
@@ -136,6 +142,7 @@ impl Datapath {
     /// Ends all sessions: nothing is sent to any gateway until [`Self::set_peer`].
     pub fn remove_peers(&mut self) {
         self.peers.clear();
+        self.paths.clear(&mut self.conntrack);
     }
 
     /// Where gateway `id` may be has changed; the endpoint in use stays so for as long as it answers.
@@ -147,6 +154,7 @@ impl Datapath {
 
     /// The network changed or the machine woke up: every gateway makes a new session at once.
     pub fn reconnect(&mut self, now: Instant) {
+        self.paths.distrust(now);
         for peer in self.peers.iter_mut().flatten() {
             peer.reconnect(&mut self.send, now);
         }
@@ -185,6 +193,7 @@ impl Datapath {
         if self.send.is_empty() {
             self.send.clear();
             self.reset_remote();
+            self.tell_hosts();
         }
         self.send.pop()
     }
@@ -211,7 +220,10 @@ impl Datapath {
     /// When [`Self::handle_timeout`] is due; `None`: nothing to wait for.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let peers = self.peers.iter().flatten().filter_map(Peer::poll_timeout).min();
-        [peers, self.conntrack.poll_timeout(), self.tcp.poll_timeout()].into_iter().flatten().min()
+        [peers, self.conntrack.poll_timeout(), self.paths.poll_timeout(), self.tcp.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Lets time pass.
@@ -225,6 +237,7 @@ impl Datapath {
             self.conntrack.sweep(now);
             self.fragments.expire(now);
         }
+        self.handle_path_timeout(now);
         self.tcp.handle_timeout(now);
         self.flush_tcp(now);
     }

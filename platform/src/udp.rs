@@ -47,4 +47,6 @@ pub struct UdpFacts {
     pub send_buffer: usize,
     /// Datagrams of a batch that were dropped since the system's queue was full halfway.
     pub dropped_datagrams: u64,
+    /// Datagrams that were lost since they are longer than the link's MTU.
+    pub too_long_datagrams: u64,
 }

@@ -8,6 +8,11 @@ use platform::dns_config::Domains;
 
 use crate::config::{Config, Host, NamePattern, PortSpec, Prefix};
 
+/// Hosts that are asked one after the other when a path is measured; each that is silent costs a second.
+const MOST_PROBE_TARGETS: usize = 3;
+/// A shorter prefix (such as 0.0.0.0/0) says nothing about where the gateway is.
+const SHORTEST_PROBED: u8 = 8;
+
 /// What follows from a configuration.
 #[derive(Debug)]
 pub struct Plan {
@@ -181,6 +186,28 @@ fn gateway(gateway: &crate::config::Gateway) -> policy::Gateway {
             std::net::IpAddr::V4(_) => None,
         }),
         allowed_ips: gateway.allowed_ips.iter().copied().map(policy_prefix).collect(),
+        probe_targets: probe_targets(gateway),
+    }
+}
+
+/// Who may answer when the path is measured: the gateway's DNS servers, or else the first address of what it carries,
+/// which is often its own; be there nobody, the gateway answers for hosts that are too far away.
+fn probe_targets(gateway: &crate::config::Gateway) -> Vec<std::net::IpAddr> {
+    let has_family = |target: &std::net::IpAddr| {
+        gateway.addresses.iter().any(|prefix| prefix.address.is_ipv4() == target.is_ipv4())
+    };
+    let first_hosts =
+        gateway.allowed_ips.iter().filter(|prefix| prefix.length >= SHORTEST_PROBED).map(first_host);
+    let known = gateway.dns.iter().copied().chain(first_hosts).filter(has_family);
+    known.take(MOST_PROBE_TARGETS).collect()
+}
+
+fn first_host(prefix: &Prefix) -> std::net::IpAddr {
+    let network = prefix.network();
+    match network.address {
+        address if network.length >= 31 && address.is_ipv4() || network.length >= 127 => address,
+        std::net::IpAddr::V4(address) => std::net::Ipv4Addr::from_bits(address.to_bits() | 1).into(),
+        std::net::IpAddr::V6(address) => std::net::Ipv6Addr::from_bits(address.to_bits() | 1).into(),
     }
 }
 
@@ -262,6 +289,21 @@ mod tests {
         assert_eq!(plan.policy.application(0, 6, 80), Some(0));
         assert_eq!(plan.policy.application(0, 6, 22), Some(1));
         assert_eq!(plan.domains.routing, ["wiki.corp.example.com"]);
+    }
+
+    #[test]
+    fn the_path_is_measured_with_the_dns_server_or_else_the_first_host() {
+        let targets = |text: &str| {
+            let config = Config::parse(std::path::Path::new("test.toml"), text).unwrap();
+            let plan = build(&config, &[]).unwrap();
+            plan.policy.gateways[0].probe_targets.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(targets(HEAD), ["10.77.0.53", "10.77.0.1"]);
+        let bare = HEAD.replace("dns =", "# dns =").replace("10.77.0.0/16", "0.0.0.0/0");
+        assert_eq!(targets(&bare), [""; 0]);
+        let bare =
+            HEAD.replace("dns =", "# dns =").replace("\"10.77.0.0/16\"", "\"10.77.9.9/32\", \"fd77::/48\"");
+        assert_eq!(targets(&bare), ["10.77.9.9"], "no IPv6 address of ours there");
     }
 
     #[test]

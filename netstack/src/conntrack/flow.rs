@@ -71,6 +71,10 @@ pub struct Flow {
     pub remote_expects: u32,
     /// What the remote end expects once it has all that the device sent in order.
     pub remote_edge: u32,
+    /// How often in a row the device sent the first segment that is not acknowledged again, without any progress.
+    pub repeats: u8,
+    /// Size in bytes of the largest packets that the remote end of a TCP flow was asked to send; 0 before that.
+    pub remote_most: u16,
 }
 
 impl Flow {
@@ -96,6 +100,8 @@ impl Flow {
             device_expects: 0,
             remote_expects: 0,
             remote_edge: 0,
+            repeats: 0,
+            remote_most: 0,
         }
     }
 
@@ -115,6 +121,7 @@ impl Flow {
         let behind = tcp.sequence.wrapping_add(counted);
         match side {
             Side::Device => {
+                self.note_repeat(tcp, payload, behind);
                 if tcp.has(Tcp::SYN) {
                     self.remote_expects = behind; // until its acknowledgement is seen
                 }
@@ -126,6 +133,9 @@ impl Flow {
             Side::Remote => {
                 advance(&mut self.device_expects, tcp, behind);
                 if tcp.has(Tcp::ACK) {
+                    if self.remote_expects != tcp.acknowledgement {
+                        self.repeats = 0;
+                    }
                     self.remote_expects = tcp.acknowledgement;
                     advance_to(&mut self.remote_edge, tcp.acknowledgement);
                 }
@@ -144,6 +154,13 @@ impl Flow {
         };
     }
 
+    fn note_repeat(&mut self, tcp: &Tcp, payload: usize, behind: u32) {
+        let was_sent = self.remote_edge.wrapping_sub(behind) < HALF;
+        if payload > 0 && tcp.sequence == self.remote_expects && was_sent {
+            self.repeats = self.repeats.saturating_add(1);
+        }
+    }
+
     /// Whether it has been silent for longer than its kind may be.
     pub fn is_expired(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last_seen) >= self.lifetime()
@@ -152,6 +169,11 @@ impl Flow {
     /// Whether a full table may forget it: it is closed, or was never answered.
     pub fn is_dispensable(&self) -> bool {
         self.tcp == TcpState::Closed || !self.is_answered
+    }
+
+    /// Whether a TCP connection is open at the other end.
+    pub fn is_open_tcp(&self) -> bool {
+        self.device.protocol == crate::packet::TCP && self.is_answered && self.tcp != TcpState::Closed
     }
 
     /// The resets that end a TCP flow exactly (RFC 5961): to the device, and to the remote end.

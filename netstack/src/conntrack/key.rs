@@ -49,6 +49,21 @@ impl DeviceKey {
     }
 }
 
+impl DeviceKey {
+    /// The key of a packet that the device got, and that it quotes in an ICMP error.
+    pub fn quoted(facts: &Facts) -> Option<Self> {
+        let (destination_port, source_port) = facts.ports()?;
+        let is_echo = !matches!(facts.protocol, crate::packet::TCP | crate::packet::UDP);
+        Some(Self {
+            protocol: facts.protocol,
+            source: facts.destination,
+            source_port,
+            destination: facts.source,
+            destination_port: if is_echo { 0 } else { destination_port },
+        })
+    }
+}
+
 impl TunnelKey {
     /// The key of a packet that came from `gateway`; `None` when it has no ports.
     pub fn inbound(gateway: u32, facts: &Facts) -> Option<Self> {

@@ -12,9 +12,16 @@ use crate::nat::Translation;
 use crate::packet::facts::{Facts, Tcp, Transport};
 use crate::packet::refusal;
 
+/// A segment that was sent so often without any progress may be too long for the path: two timeouts of the device.
+const SUSPICIOUS_REPEATS: u8 = 2;
+/// In bytes; what is shorter passes any path.
+const SUSPICIOUS_LENGTH: usize = 512;
+
 /// Where a packet of the device goes.
 pub(super) struct Way {
     pub(super) gateway: u32,
+    /// Number of the flow.
+    pub(super) flow: u32,
     pub(super) to: Translation,
 }
 
@@ -54,7 +61,11 @@ impl Datapath {
             source_port: Some(flow.tunnel.local_port),
             destination_port: None,
         };
-        Some(Way { gateway: flow.tunnel.gateway, to })
+        let (gateway, is_stuck) = (flow.tunnel.gateway, flow.repeats >= SUSPICIOUS_REPEATS);
+        if is_stuck && facts.length > SUSPICIOUS_LENGTH {
+            self.suspect_path(gateway, now);
+        }
+        Some(Way { gateway, flow: index, to })
     }
 
     /// A flow that is known goes on. Only what would wait in vain for a lost gateway is told so; an open TCP

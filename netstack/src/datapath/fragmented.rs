@@ -22,6 +22,9 @@ impl Datapath {
         let Some(way) = self.way(packet, &first, now) else {
             return self.refuse_datagram(key, now);
         };
+        if self.fit(packet, facts, &Offload::NONE, way.gateway).is_none() {
+            return self.refuse_datagram(key, now);
+        }
         let (source, destination) = (way.to.source, way.to.destination);
         if nat::translate(packet, &first, &way.to, false) {
             let facts = Facts { source, destination, ..*facts };
@@ -65,7 +68,7 @@ impl Datapath {
         let owner = TunnelKey::inbound(gateway, first).and_then(|key| self.conntrack.find_by_tunnel(&key));
         let index = match owner {
             Some(Owner::Flow(index)) => index,
-            Some(Owner::Query(_) | Owner::Local) => return Err(DropReason::Fragment),
+            Some(Owner::Query(_) | Owner::Local | Owner::Probe) => return Err(DropReason::Fragment),
             None => return Err(DropReason::Unsolicited),
         };
         if matches!(first.transport, Transport::Echo { is_request: true, .. }) {

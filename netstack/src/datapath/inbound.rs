@@ -9,30 +9,38 @@ use crate::conntrack::{Owner, Side, TunnelKey};
 use crate::counters::DropReason;
 use crate::nat::{self, Translation};
 use crate::packet::facts::{Facts, Transport};
-use crate::packet::udp;
+use crate::packet::{mss, udp};
 use crate::wireguard::{self, Opened};
 
 impl Datapath {
     /// Handles what one receive call gave: datagrams of `stride` bytes each from `from`, the last one may be shorter.
     pub fn handle_network_input(&mut self, from: SocketAddr, datagrams: &[u8], stride: usize, now: Instant) {
+        let mut has_traffic = false;
         for datagram in datagrams.chunks(stride.max(1)) {
-            self.handle_datagram(from, datagram, now);
+            has_traffic |= self.handle_datagram(from, datagram, now);
         }
+        self.watch_paths(has_traffic, now);
     }
 
-    fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+    /// True: it held a packet.
+    fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> bool {
         if self.tun.spare().is_none() {
-            return self.drop(DropReason::BatchFull);
+            self.drop(DropReason::BatchFull);
+            return false;
         }
-        let gateway = match wireguard::peer_index(datagram) {
-            Some(index) => index,
-            None => return self.handle_initiation(from, datagram, now),
+        let Some(gateway) = wireguard::peer_index(datagram) else {
+            self.handle_initiation(from, datagram, now);
+            return false;
         };
         match self.open(gateway, from, datagram, now) {
-            Opened::Packet(length) => self.filter_inbound(gateway, length, now),
+            Opened::Packet(length) => {
+                self.filter_inbound(gateway, length, now);
+                return true;
+            }
             Opened::Nothing => {}
             Opened::Bad => self.drop(DropReason::BadDatagram),
         }
+        false
     }
 
     /// A gateway begins a handshake: its message does not say which; the one at that address is asked first.
@@ -79,6 +87,7 @@ impl Datapath {
             Some(Owner::Flow(index)) => self.deliver(index, &facts, now),
             Some(Owner::Query(query)) => self.hand_up_answer(query, &facts),
             Some(Owner::Local) => self.feed_local_stack(gateway, &facts, now),
+            Some(Owner::Probe) => self.handle_echo(gateway, facts.length, now),
             None => self.drop(DropReason::Unsolicited),
         }
     }
@@ -90,6 +99,7 @@ impl Datapath {
         }
         flow.note(Side::Remote, &facts.transport, payload_length(facts), now);
         let device = flow.device;
+        let most = self.paths.limits(flow.tunnel.gateway).segment;
         let to = Translation {
             source: device.destination,
             destination: device.source,
@@ -98,6 +108,7 @@ impl Datapath {
         };
         let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..facts.length]) else { return };
         if nat::translate(packet, facts, &to, false) {
+            mss::clamp(packet, facts, most, false);
             self.tun.push_flow(index, Facts { source: to.source, destination: to.destination, ..*facts });
         }
     }
@@ -114,7 +125,9 @@ impl Datapath {
     }
 
     fn feed_local_stack(&mut self, gateway: u32, facts: &Facts, now: Instant) {
-        let Some(packet) = self.tun.spare().map(|buffer| &buffer[..facts.length]) else { return };
+        let most = self.paths.limits(gateway).segment;
+        let Some(packet) = self.tun.spare().map(|buffer| &mut buffer[..facts.length]) else { return };
+        mss::clamp(packet, facts, most, false);
         if !self.tcp.handle_packet(gateway, packet, now) {
             return self.drop(DropReason::Unsolicited);
         }

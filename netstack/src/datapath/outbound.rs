@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{DEVICE_LINK, Datapath, expectation, resolver_link};
+use super::{DEVICE_LINK, Datapath, resolver_link};
 use crate::counters::DropReason;
 use crate::nat;
 use crate::packet::facts::{Facts, Transport};
 use crate::packet::virtio::{HEADER_LEN, Offload, Segmentation};
-use crate::packet::{refusal, segment, udp};
+use crate::packet::{mss, refusal, segment, udp};
 
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,41 +88,25 @@ impl Datapath {
         match facts.transport {
             Transport::Tcp(_) | Transport::Udp { .. } | Transport::Echo { .. } => {}
             Transport::Fragment => return self.fragment_out(packet, facts, now),
-            Transport::Error => return self.drop(DropReason::NotOurs),
+            Transport::Error => return self.error_out(packet, facts, now),
             Transport::Other => return self.drop(DropReason::UnsupportedProtocol),
         }
         let Some(way) = self.way(packet, facts, now) else { return };
         let is_unfinished = offload.checksum_start.is_some();
+        let Some(offload) = self.fit(packet, facts, offload, way.gateway) else { return };
+        let most = self.paths.limits(way.gateway).segment;
+        if let Some(size) = mss::clamp(packet, facts, most, is_unfinished)
+            && let Some(flow) = self.conntrack.get_mut(way.flow)
+        {
+            flow.remote_most = size;
+        }
         if !nat::translate(packet, facts, &way.to, is_unfinished) {
             return self.drop(DropReason::NoRoute);
         }
         let translated = Facts { source: way.to.source, destination: way.to.destination, ..*facts };
-        self.seal(packet, &translated, offload, way.gateway, now);
-    }
-
-    pub(super) fn seal(
-        &mut self,
-        packet: &mut [u8],
-        facts: &Facts,
-        offload: &Offload,
-        gateway: u32,
-        now: Instant,
-    ) {
-        let Some(peer) = self.peers.get_mut(gateway as usize).and_then(Option::as_mut) else {
-            return self.drop(DropReason::NoRoute);
-        };
-        if let Some(expectation) = expectation::of(facts) {
-            peer.expect(expectation, now);
-        }
-        let (send, mut refused) = (&mut self.send, 0);
-        let is_sound = segment::cut(packet, facts, offload, &mut self.scratch, |segment| {
-            refused += u64::from(!peer.seal(segment, send, now));
-        });
-        if !is_sound {
-            self.drop(DropReason::Malformed);
-        }
-        for _ in 0..refused {
-            self.drop(DropReason::BatchFull);
+        self.seal(packet, &translated, &offload, way.gateway, now);
+        if matches!(facts.transport, Transport::Udp { .. }) {
+            self.tell_datagram_host(way.flow, now);
         }
     }
 

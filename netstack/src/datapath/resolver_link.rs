@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::{DEVICE_LINK, Datapath};
 use crate::conntrack::{Owner, TunnelKey};
 use crate::counters::DropReason;
-use crate::packet::{TCP, UDP, udp};
+use crate::packet::facts::Facts;
+use crate::packet::{TCP, UDP, mss, udp};
 use crate::tcp::{Event, FlowId};
 use crate::wireguard::Expectation;
 
@@ -233,16 +234,19 @@ impl Datapath {
                 let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
                 out[..packet.len()].copy_from_slice(&packet);
                 self.tun.push(packet.len());
-            } else if !self.seal_tcp(link, &packet, now) {
+            } else if !self.seal_tcp(link, packet, now) {
                 self.drop(DropReason::BatchFull);
             }
         }
     }
 
     /// False: no room. What goes to a gateway that is no more is lost without a word.
-    fn seal_tcp(&mut self, gateway: u32, packet: &[u8], now: Instant) -> bool {
+    fn seal_tcp(&mut self, gateway: u32, mut packet: Vec<u8>, now: Instant) -> bool {
+        if let Some(facts) = Facts::parse(&packet) {
+            mss::clamp(&mut packet, &facts, self.paths.limits(gateway).segment, false);
+        }
         let peer = self.peers.get_mut(gateway as usize).and_then(Option::as_mut);
-        peer.is_none_or(|peer| peer.seal(packet, &mut self.send, now))
+        peer.is_none_or(|peer| peer.seal(&packet, &mut self.send, now))
     }
 
     /// Resets the resolver's connections that the policy does not allow any more.

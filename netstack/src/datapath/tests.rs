@@ -5,6 +5,7 @@ mod flows;
 mod fragments;
 mod hostile;
 mod icmp;
+mod mtu;
 mod refusals;
 mod renumber;
 mod revocation;

@@ -20,15 +20,16 @@ use crate::{
 
 /// A UDP socket of one family, non-blocking, closed on exec.
 ///
-/// Datagrams may be fragmented: a VPN's outer packet that is longer than the path must arrive in pieces rather than
-/// not at all. IPv4 leaves the don't-fragment bit clear and ignores path MTU messages, which anybody can forge; IPv6
-/// routers never fragment, so there the kernel heeds "packet too big" and fragments at the source (RFC 8200, 4.5).
+/// Datagrams are never fragmented: what is longer than the path is lost, so that the path can be measured with what
+/// arrives (RFC 8899, section 3); many networks lose fragments anyway. Path MTU messages, which anybody can forge, are
+/// ignored (`IP_PMTUDISC_PROBE`, which quinn-udp sets).
 #[derive(Debug)]
 pub struct UdpEndpoint {
     socket: Socket,
     state: UdpSocketState,
     had_segmentation: bool,
     dropped: AtomicU64,
+    too_long: AtomicU64,
 }
 
 impl UdpEndpoint {
@@ -57,7 +58,8 @@ impl UdpEndpoint {
     /// [`UdpEndpoint::max_gso_segments`].
     ///
     /// # Errors
-    /// `WouldBlock` when nothing was sent and the caller should wait; otherwise the system's answer, which concerns this
+    /// `WouldBlock` when nothing was sent and the caller should wait. A datagram longer than the link's MTU is lost and
+    /// counted, as it would be further on. Otherwise the system's answer, which concerns this
     /// datagram and not the socket (no route, refused by the firewall).
     pub fn send(
         &self,
@@ -75,7 +77,7 @@ impl UdpEndpoint {
             {
                 self.send_singly(&transmit, size)
             }
-            _ => Err(error),
+            _ => self.forgive_length(error),
         }
     }
 
@@ -107,6 +109,7 @@ impl UdpEndpoint {
             receive_buffer: self.socket.recv_buffer_size().unwrap_or(0),
             send_buffer: self.socket.send_buffer_size().unwrap_or(0),
             dropped_datagrams: self.dropped.load(Ordering::Relaxed),
+            too_long_datagrams: self.too_long.load(Ordering::Relaxed),
         }
     }
 
@@ -121,12 +124,11 @@ impl UdpEndpoint {
         enlarge_buffers(&socket, config);
         socket.bind(&address.into())?;
         let state = UdpSocketState::new((&socket).into())?;
-        allow_fragments(&socket, config.family)?;
         // quinn-udp 0.6.3 asks for timestamps, and its buffer of 96 bytes then has no room for IPv4's ECN bits behind
         // timestamp, segment size and packet info (MSG_CTRUNC); we need the bits, and nobody reads the timestamps.
         switch_off(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
         let had_segmentation = state.max_gso_segments() > 1;
-        Ok(Self { socket, state, had_segmentation, dropped: AtomicU64::new(0) })
+        Ok(Self { socket, state, had_segmentation, dropped: AtomicU64::new(0), too_long: AtomicU64::new(0) })
     }
 
     fn send_singly(&self, batch: &Transmit<'_>, size: usize) -> io::Result<()> {
@@ -140,9 +142,18 @@ impl UdpEndpoint {
                     self.dropped.fetch_add((datagrams - sent) as u64, Ordering::Relaxed);
                     return Ok(());
                 }
-                Err(error) => return Err(error),
+                Err(error) => self.forgive_length(error)?,
             }
         }
+        Ok(())
+    }
+
+    /// The length of a datagram is no fault of the socket.
+    fn forgive_length(&self, error: io::Error) -> io::Result<()> {
+        if error.raw_os_error() != Some(libc::EMSGSIZE) {
+            return Err(error);
+        }
+        self.too_long.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -174,18 +185,6 @@ fn enlarge_buffers(socket: &Socket, config: &UdpConfig) {
     if sockopt::set_socket_send_buffer_size_force(socket, config.send_buffer).is_err() {
         let _ = socket.set_send_buffer_size(config.send_buffer);
     }
-}
-
-/// Takes back the "don't fragment" that quinn-udp sets for QUIC's own probing of the path.
-fn allow_fragments(socket: &Socket, family: Family) -> io::Result<()> {
-    match family {
-        Family::V4 => sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT)?,
-        Family::V6 => {
-            sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
-            switch_off(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG)?;
-        }
-    }
-    Ok(())
 }
 
 fn switch_off(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::packet::{ICMP, ICMPV6};
 use crate::packets_for_tests::{at, echo, ip, sound, tcp, udp};
 
 /// An ICMP error from `source` about the first `quoted` bytes of `packet`; `rest` stands in the header's second word.
-fn error(source: &str, about: &[u8], quoted: usize, kind: [u8; 2], rest: u32) -> Vec<u8> {
+pub(super) fn error(source: &str, about: &[u8], quoted: usize, kind: [u8; 2], rest: u32) -> Vec<u8> {
     let (source, target) = (ip(source), Facts::parse(about).unwrap().source);
     let mut icmp = vec![kind[0], kind[1], 0, 0];
     icmp.extend(rest.to_be_bytes());
@@ -124,4 +124,44 @@ fn an_error_about_a_query_is_told_to_the_resolver() {
     assert!(matches!(sound(&query).transport, Transport::Udp { .. }));
     assert!(world.delivered(&error("10.77.0.53", &query, 28, [3, 3], 0)).is_empty());
     assert_eq!(world.datapath.poll_arrival(), Some(Arrival::Unreachable { query: 42, server }));
+}
+
+#[test]
+fn errors_of_the_device_reach_the_host_that_they_are_about() {
+    for (device, name, local, host, kind) in [
+        ("100.64.0.1:4000", "100.64.0.20:5000", "10.77.0.3:4000", "10.77.9.1:5000", [3, 3]),
+        ("100.64.0.1:4000", "100.64.0.20:5000", "10.77.0.3:4000", "10.77.9.1:5000", [3, 4]),
+        ("[fd99::1]:4000", "[fd99::20]:5000", "[fd77::3]:4000", "[fd77::9:1]:5000", [1, 4]),
+        ("[fd99::1]:4000", "[fd99::20]:5000", "[fd77::3]:4000", "[fd77::9:1]:5000", [2, 0]),
+    ] {
+        let mut world = World::new();
+        let other = device.replace("4000", "4001");
+        world.carried(&udp(&other, name, b"takes the port"));
+        world.carried(&udp(device, name, b"question"));
+        let got = world.delivered(&udp(host, local, b"answer")).remove(0);
+        let told = world.carried(&error(&at(device).ip().to_string(), &got, 1_000, kind, 1_300));
+        let facts = sound(&told);
+        assert_eq!(told[facts.transport_at..facts.transport_at + 2], kind);
+        assert_eq!(addresses(&facts), (at(local).ip(), at(host).ip()));
+        let inner = &told[facts.transport_at + 8..];
+        assert_eq!(ends(&sound(inner)), (at(host), at(local)));
+        assert!(inner.ends_with(b"answer"));
+    }
+}
+
+#[test]
+fn errors_of_the_device_about_nothing_that_is_open_go_nowhere() {
+    let mut world = World::new();
+    let stranger = udp("100.64.0.20:5000", "100.64.0.1:4000", b"x");
+    world.device_sends(&error(DEVICE, &stranger, 100, [3, 3], 0));
+    assert_eq!(world.datapath.counters().get(DropReason::NotOurs), 1);
+    world.carried(&udp("100.64.0.1:4000", "100.64.0.20:5000", b"x"));
+    let mut broken = error(DEVICE, &stranger, 100, [3, 3], 0);
+    broken[25] ^= 1;
+    world.device_sends(&broken);
+    assert_eq!(world.datapath.counters().get(DropReason::Malformed), 1);
+    // redirects would lead around what is granted (RFC 1812, section 5.2.7.2)
+    world.device_sends(&error(DEVICE, &stranger, 100, [5, 1], 0));
+    assert_eq!(world.datapath.counters().get(DropReason::UnsupportedProtocol), 1);
+    assert!(world.pump().is_empty());
 }

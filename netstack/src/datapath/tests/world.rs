@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::datapath::{Config, Datapath, Handled, Mapping};
-use crate::packet::facts::Facts;
+use crate::packet::checksum;
+use crate::packet::facts::{Facts, Transport};
 use crate::packet::virtio::{HEADER_LEN, Offload};
 use crate::packets_for_tests::{at, ip, sound, start};
 use crate::policy::{Application, Gateway, Grant, Network, Policy, Ports, Prefix, Protocol};
@@ -48,6 +49,7 @@ pub(super) fn policy() -> Policy {
             ipv4: Some("10.77.0.3".parse().unwrap()),
             ipv6: Some("fd77::3".parse().unwrap()),
             allowed_ips: vec![prefix("10.77.0.0", 16), prefix("fd77::", 16)],
+            probe_targets: Vec::new(),
         }],
         grants: vec![
             Grant { applications: vec![Application { id: 0, ports: wiki }] },
@@ -111,6 +113,52 @@ impl World {
             }
             self.flush_gateway();
         }
+    }
+
+    /// Lets the path be measured with hosts behind the gateway from the next session on.
+    pub(super) fn measure(&mut self, targets: &[&str]) {
+        let mut measured = policy();
+        measured.gateways[0].probe_targets = targets.iter().map(|target| ip(target)).collect();
+        self.datapath.set_policy(measured, self.now);
+        self.datapath.reconnect(self.now);
+    }
+
+    /// As [`Self::pump`] over a path that drops longer datagrams without a word; hosts answer echoes. Packets for the
+    /// inside that are no echo of the connector's own come back.
+    pub(super) fn pump_path(&mut self, path: Path) -> Vec<Vec<u8>> {
+        let mut packets = Vec::new();
+        loop {
+            let mut sent = drain(|| self.datapath.poll_transmit().map(owned));
+            if sent.is_empty() {
+                return packets;
+            }
+            for datagram in sent.drain(..).filter(|datagram| datagram.len() <= path.up) {
+                let Some(packet) = self.open(&datagram) else { continue };
+                match path.answer(&packet) {
+                    Some(answer) => assert!(self.gateway.seal(&answer, &mut self.batch, self.now)),
+                    None if is_probe(&packet) => {}
+                    None => packets.push(packet),
+                }
+            }
+            for datagram in drain(|| self.batch.pop().map(owned)) {
+                let length = datagram.len();
+                if length <= path.down {
+                    self.datapath.handle_network_input(at("192.0.2.1:51820"), &datagram, length, self.now);
+                }
+            }
+        }
+    }
+
+    /// Lets the path be measured to the end; what came out at the gateway meanwhile.
+    pub(super) fn settle(&mut self, path: Path) -> Vec<Vec<u8>> {
+        let mut packets = self.pump_path(path);
+        for _ in 0..60 {
+            let Some(due) = self.datapath.paths.poll_timeout() else { return packets };
+            self.now = due;
+            self.datapath.handle_timeout(due);
+            packets.extend(self.pump_path(path));
+        }
+        panic!("the path is still being looked at");
     }
 
     /// All datagrams that wait, lost on the way.
@@ -202,6 +250,56 @@ impl World {
             self.datapath.handle_network_input(at("192.0.2.1:51820"), &datagram, length, self.now);
         }
     }
+}
+
+/// A path: the largest datagrams that pass, and who answers echoes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path {
+    pub(super) up: usize,
+    pub(super) down: usize,
+    /// The only host that answers; `None`: the gateway, when the hop limit is at its end.
+    pub(super) host: Option<&'static str>,
+}
+
+impl Path {
+    /// That carries outer IPv4 packets of `size` bytes both ways, and [`HOST`] answers.
+    pub(super) fn of(size: usize) -> Self {
+        Self { up: size - 28, down: size - 28, host: Some(HOST) }
+    }
+
+    fn answer(&self, packet: &[u8]) -> Option<Vec<u8>> {
+        if !is_probe(packet) {
+            return None;
+        }
+        let facts = sound(packet);
+        let hops = if facts.is_ipv6() { packet[7] } else { packet[8] };
+        match self.host {
+            Some(host) if hops > 1 && facts.destination == ip(host) => Some(echoed(packet)),
+            None if hops == 1 => Some(super::icmp::error("10.77.0.1", packet, 28, [11, 0], 0)),
+            Some(_) | None => None,
+        }
+    }
+}
+
+fn is_probe(packet: &[u8]) -> bool {
+    let echo = Facts::parse(packet).is_some_and(|facts| matches!(facts.transport, Transport::Echo { .. }));
+    echo && packet.len() > 400
+}
+
+/// The answer to an echo request, of the same size.
+fn echoed(packet: &[u8]) -> Vec<u8> {
+    let facts = sound(packet);
+    let Transport::Echo { id, .. } = facts.transport else { panic!("no echo") };
+    let (source, destination) = (facts.destination, facts.source);
+    let request = crate::packet::echo::Request { source, destination, id, sequence: 0, hop_limit: 60 };
+    let mut out = vec![0; packet.len()];
+    crate::packet::echo::write(&mut out, &request, packet.len()).unwrap();
+    let old = checksum::sum(&out[facts.transport_at..facts.transport_at + 2]);
+    out[facts.transport_at] = if facts.is_ipv6() { 129 } else { 0 };
+    let new = checksum::sum(&out[facts.transport_at..facts.transport_at + 2]);
+    let field = facts.transport_at + 2;
+    checksum::adjust_finished(&mut out[field..field + 2], old, new);
+    out
 }
 
 /// The ends of a packet with ports.
