@@ -96,8 +96,34 @@ pub struct GatewayStatus {
     pub bytes_sent: u64,
     /// Inside the tunnel.
     pub bytes_received: u64,
+    /// What the path to it carries.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path_mtu: Option<PathMtu>,
     /// Why it is not up.
     pub error: Option<String>,
+}
+
+/// The largest packets that reach a gateway and come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathMtu {
+    /// Octets of a packet of the network, with all that the tunnel puts around it.
+    pub outer: usize,
+    /// Octets of a packet inside the tunnel.
+    pub inner: usize,
+    /// How it is known.
+    pub known: PathMtuKnown,
+}
+
+/// How the path's MTU is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathMtuKnown {
+    /// It was not measured yet.
+    Assumed,
+    /// Packets of this size were answered.
+    Probed,
+    /// It was to be measured, but nobody behind the gateway answers.
+    NoAnswer,
 }
 
 /// State of a gateway.

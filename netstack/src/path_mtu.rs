@@ -21,6 +21,8 @@ const OVERHEAD: [u16; 2] = [20 + 8 + 32, 40 + 8 + 32];
 const PADDING: u16 = 16;
 /// What surely passes while nothing is known: fits 1,000 bytes over IPv6 with padding.
 const CAUTIOUS: u16 = 912;
+/// The size that most paths have; gateways do not pad beyond their own MTU, which is mostly made for it.
+const ETHERNET: u16 = 1_500;
 /// How often a size is tried: loss is not size.
 const TRIES: u8 = 3;
 /// Tries are at least this far apart,
@@ -297,7 +299,7 @@ impl PathMtu {
     /// Inner sizes of outer ones below the ceiling, and the ceiling itself, ascending; padding included.
     fn sizes(&self, outer: &[u16]) -> Vec<u16> {
         let inner = |outer: &u16| outer.saturating_sub(self.overhead) / PADDING * PADDING;
-        let sizes = outer.iter().chain(&[LEAST_PLATEAU]).map(inner);
+        let sizes = outer.iter().chain(&[LEAST_PLATEAU]).map(inner).chain([ETHERNET - self.overhead]);
         let unique: std::collections::BTreeSet<u16> =
             sizes.filter(|size| *size < self.ceiling).chain([self.ceiling]).collect();
         unique.into_iter().collect()

@@ -24,13 +24,10 @@ const NOT_YET: &[(&str, &str)] = &[
     ("application", "requires"),
 ];
 
-/// `(table, key, value)`: the key works, but not with this value.
-const NOT_YET_VALUES: &[(&str, &str, &str)] = &[("tunneling", "mtu", "auto")];
-
 /// A key that was given and does nothing yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotEffective {
-    /// `table.key`, and `= value` when only that value is without effect.
+    /// `table.key`.
     pub key: String,
     /// Where it was given.
     pub origin: Origin,
@@ -59,23 +56,12 @@ fn check(reader: &Reader<'_>, table: &str, key: &str) -> Option<NotEffective> {
         Some(given) => super::reader::Found { value: &given.value, origin: given.origin.clone() },
         None => reader.find_in_file(table, key)?,
     };
-    if is_not_yet(table, key) {
-        return Some(NotEffective { key: format!("{table}.{key}"), origin: given.origin });
-    }
-    let text = given.value.as_str()?;
-    let listed = NOT_YET_VALUES.contains(&(table, key, text));
-    listed.then(|| NotEffective { key: format!("{table}.{key} = \"{text}\""), origin: given.origin })
+    is_not_yet(table, key).then(|| NotEffective { key: format!("{table}.{key}"), origin: given.origin })
 }
 
 /// Whether the whole key does nothing yet.
 pub(super) fn is_not_yet(table: &str, key: &str) -> bool {
     NOT_YET.iter().any(|(of, name)| *of == table && (*name == "*" || *name == key))
-}
-
-/// The values of a key that do nothing yet, while others do.
-pub(super) fn values_not_yet(table: &str, key: &str) -> impl Iterator<Item = &'static str> {
-    let of_key = move |(of, name, _): &&(&str, &str, &str)| *of == table && *name == key;
-    NOT_YET_VALUES.iter().filter(of_key).map(|(_, _, value)| *value)
 }
 
 fn requirements(reader: &Reader<'_>) -> Vec<NotEffective> {

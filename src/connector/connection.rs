@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::address_pool::{self, AddressPool, Saved};
 use super::endpoints::{self, Endpoints, NameService};
-use super::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts, Snapshot};
+use super::engine::{ASSUMED_MTU, COMMAND_QUEUE, Command, Engine, Event, LARGEST_MTU, Parts, Snapshot};
 use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
@@ -31,8 +31,6 @@ use crate::config::{Gateway, Mtu, Prefix};
 use crate::guardian::Guardian;
 use network_change::Surroundings;
 
-/// MTU where the configuration says `auto`: right for every path of 1,500 bytes (1,500 less 80 for IPv6 and WireGuard).
-const AUTO_MTU: u16 = 1_420;
 /// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
 const OFFLOAD_VARIABLE: &str = "OPENZTNA_TUN_OFFLOAD";
 /// What the TUN is called, with the first free number behind.
@@ -173,6 +171,15 @@ impl Connection {
         }
     }
 
+    /// Lets the link carry packets of `mtu` bytes.
+    pub(super) fn set_mtu(&self, mtu: u16) {
+        let set = Netlink::open().and_then(|mut netlink| netlink.set_mtu(self.link, mtu.into()));
+        match set {
+            Ok(()) => tracing::info!("the link's MTU is {mtu} now: that is what the paths carry"),
+            Err(error) => tracing::warn!("{error}; larger packets are cut or refused one by one"),
+        }
+    }
+
     /// Puts the system's DNS right again after somebody changed it.
     pub(super) async fn renew_dns(&mut self) {
         let target = Target {
@@ -286,7 +293,7 @@ fn start_engine(
         seed,
         resolver: (resolver_v4, has_ipv6.then_some(resolver_v6)),
         pool: pool.networks(),
-        mtu: mtu(setup).into(),
+        mtu: most_mtu(setup).into(),
         can_join: tun.offloads().tcp_segmentation,
         most_segments,
     };
@@ -294,8 +301,18 @@ fn start_engine(
     let resolver = dns::Resolver::new(plan.zones.clone(), addresses, random());
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let gateways = setup.config.gateways.len() as u32;
-    let parts =
-        Parts { tun, datapath, resolver, sockets, mark: FWMARK, gateways, commands: receiver, events };
+    let follows_paths = setup.config.tunneling.mtu.value == Mtu::Auto;
+    let parts = Parts {
+        tun,
+        datapath,
+        resolver,
+        sockets,
+        mark: FWMARK,
+        gateways,
+        follows_paths,
+        commands: receiver,
+        events,
+    };
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
     Ok(Running { commands, thread: thread.context("failed to start the engine")? })
 }
@@ -437,7 +454,15 @@ fn notes(tun: &Tun) -> Vec<String> {
 fn mtu(setup: &Setup) -> u16 {
     match setup.config.tunneling.mtu.value {
         Mtu::Fixed(mtu) => mtu,
-        Mtu::Auto => AUTO_MTU,
+        Mtu::Auto => ASSUMED_MTU,
+    }
+}
+
+/// The most that the TUN's MTU may become.
+fn most_mtu(setup: &Setup) -> u16 {
+    match setup.config.tunneling.mtu.value {
+        Mtu::Fixed(mtu) => mtu,
+        Mtu::Auto => LARGEST_MTU,
     }
 }
 

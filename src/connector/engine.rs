@@ -9,6 +9,7 @@ mod io;
 mod loop_probe;
 mod names;
 mod observe;
+mod path_mtu;
 mod system_upstream;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 pub use command::{Command, Event, GatewayFacts, Renumbering, Rules, Snapshot};
 pub use observe::GatewayState;
+pub use path_mtu::{ASSUMED_MTU, LARGEST_MTU};
 
 use self::dns_tcp::DnsTcp;
 use self::io::Io;
@@ -48,6 +50,8 @@ pub struct Parts {
     pub mark: u32,
     /// How many gateways there are.
     pub gateways: u32,
+    /// The TUN's MTU follows the paths.
+    pub follows_paths: bool,
     /// Commands come in here.
     pub commands: mpsc::Receiver<Command>,
     /// Events go out here.
@@ -66,6 +70,7 @@ pub struct Engine {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     observer: observe::Observer,
+    path_observer: path_mtu::PathObserver,
     saved_generation: u64,
     save_at: Option<Instant>,
     expire_at: Instant,
@@ -97,6 +102,7 @@ impl Engine {
             commands: parts.commands,
             events: parts.events,
             observer: observe::Observer::new(parts.gateways),
+            path_observer: path_mtu::PathObserver::new(parts.follows_paths),
             save_at: None,
             expire_at: Instant::now() + EXPIRE_INTERVAL,
         })
@@ -163,6 +169,9 @@ impl Engine {
         self.pump_names(now);
         self.io.flush(&mut self.datapath);
         for event in self.observer.observe(&self.datapath, now) {
+            self.tell(event);
+        }
+        for event in self.path_observer.observe(&self.datapath, self.observer.count()) {
             self.tell(event);
         }
         let generation = self.resolver.pool().generation();

@@ -198,7 +198,8 @@ fn probe_targets(gateway: &crate::config::Gateway) -> Vec<std::net::IpAddr> {
     };
     let first_hosts =
         gateway.allowed_ips.iter().filter(|prefix| prefix.length >= SHORTEST_PROBED).map(first_host);
-    let known = gateway.dns.iter().copied().chain(first_hosts).filter(has_family);
+    let servers = gateway.dns.iter().map(std::net::SocketAddr::ip);
+    let known = servers.chain(first_hosts).filter(has_family);
     known.take(MOST_PROBE_TARGETS).collect()
 }
 

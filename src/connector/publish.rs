@@ -4,13 +4,16 @@ use std::time::{Instant, SystemTime};
 
 use netstack::counters::RefusalReason;
 use netstack::datapath::Refusal as Refused;
+use netstack::path_mtu::Known;
 
 use super::Setup;
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
 use crate::config::{Application, Gateway, keys};
 use crate::session::{Fault, Severity, View};
-use crate::status::{ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, Refusal, Status};
+use crate::status::{
+    ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, Refusal, Status,
+};
 
 /// Hosts of an application that are shown; a list of 100,000 domains is counted.
 const MOST_HOSTS: usize = 5;
@@ -104,6 +107,7 @@ fn gateway_status(
         handshake_age_s: age.map(|age| age.as_secs()),
         bytes_sent: stats.sent,
         bytes_received: stats.received,
+        path_mtu: facts.and_then(|facts| facts.path).map(path_mtu),
         error: error.map(str::to_owned),
     }
 }
@@ -124,6 +128,15 @@ fn with_problem(shown: GatewayStatus, problem: String, facts: Option<&GatewayFac
         Some(_) | None => Some(problem),
     };
     GatewayStatus { error, ..shown }
+}
+
+fn path_mtu(path: netstack::datapath::PathFacts) -> PathMtu {
+    let known = match path.known {
+        Known::Assumed => PathMtuKnown::Assumed,
+        Known::Probed => PathMtuKnown::Probed,
+        Known::NoAnswer => PathMtuKnown::NoAnswer,
+    };
+    PathMtu { outer: path.outer, inner: path.inner, known }
 }
 
 fn gateway_state(seen: Option<Seen>, was_proven: bool, is_up: bool) -> (GatewayState, Option<&'static str>) {

@@ -220,6 +220,12 @@ impl Supervisor {
                 }
                 Ok(())
             }
+            Event::Mtu(mtu) => {
+                if let Some(connection) = &self.connection {
+                    connection.set_mtu(mtu);
+                }
+                Ok(())
+            }
             Event::Ended => self.connect_anew().await,
             Event::ForwarderLoop(server) => self.leave_forwarder(server).await,
             Event::AddressesChanged(entries) => {

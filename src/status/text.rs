@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, State, Status};
+use super::{
+    ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, State, Status,
+};
 
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +82,17 @@ fn line(out: &mut String, indent: &str, text: &str) {
 }
 
 fn gateways(gateways: &[GatewayStatus]) -> Vec<String> {
-    let mut rows =
-        vec![header(&["NAME", "STATE", "ENDPOINT", "LAST PROVEN", "ROUND TRIP", "KEYS", "SENT", "RECEIVED"])];
+    let mut rows = vec![header(&[
+        "NAME",
+        "STATE",
+        "ENDPOINT",
+        "LAST PROVEN",
+        "ROUND TRIP",
+        "KEYS",
+        "MTU",
+        "SENT",
+        "RECEIVED",
+    ])];
     rows.extend(gateways.iter().map(|gateway| {
         vec![
             gateway.name.clone(),
@@ -90,6 +101,7 @@ fn gateways(gateways: &[GatewayStatus]) -> Vec<String> {
             or_dash(gateway.last_proven_at.clone()),
             or_dash(gateway.last_round_trip_ms.map(|time| format!("{time:.1} ms"))),
             or_dash(gateway.handshake_age_s.map(|age| format!("{age} s old"))),
+            or_dash(gateway.path_mtu.map(path_mtu)),
             bytes(gateway.bytes_sent),
             bytes(gateway.bytes_received),
         ]
@@ -103,6 +115,15 @@ fn gateways(gateways: &[GatewayStatus]) -> Vec<String> {
         lines.extend(gateway.error.iter().map(|error| format!("{}: {error}", gateway.name)));
     }
     lines
+}
+
+fn path_mtu(path: PathMtu) -> String {
+    let known = match path.known {
+        PathMtuKnown::Assumed => "assumed",
+        PathMtuKnown::Probed => "probed",
+        PathMtuKnown::NoAnswer => "assumed, no answer",
+    };
+    format!("{} ({known})", path.inner)
 }
 
 fn gateway_title(state: GatewayState) -> &'static str {
@@ -239,6 +260,7 @@ mod tests {
                 handshake_age_s: Some(61),
                 bytes_sent: 2048,
                 bytes_received: 12,
+                path_mtu: Some(PathMtu { outer: 1_400, inner: 1_328, known: PathMtuKnown::Probed }),
                 error: None,
             }],
             applications: vec![ApplicationStatus {
@@ -280,6 +302,7 @@ mod tests {
         for part in [
             "12.3 ms",
             "61 s old",
+            "1328 (probed)",
             "2.0 KiB",
             "12 B",
             "port_not_allowed",

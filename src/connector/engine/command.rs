@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use netstack::counters::RefusalReason;
-use netstack::datapath::Refusal;
+use netstack::datapath::{PathFacts, Refusal};
 use netstack::policy::Policy;
 use netstack::wireguard::{PeerConfig, PeerStats};
 use tokio::sync::oneshot;
@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// This gateway's handshake stayed unanswered for longer than an answer takes: it may be at another address.
     Unanswered(u32),
+    /// The paths carry packets of that many bytes: the TUN's MTU is to be that.
+    Mtu(u16),
     /// The engine has ended by itself, because the TUN was taken away.
     Ended,
     /// A local forwarder asks us what we ask it.
@@ -91,6 +93,8 @@ pub struct GatewayFacts {
     pub endpoint: Option<SocketAddr>,
     /// Where it may be.
     pub endpoints: Vec<SocketAddr>,
+    /// What the path to it carries.
+    pub path: Option<PathFacts>,
 }
 
 /// How things stand.
@@ -195,7 +199,8 @@ impl Engine {
         let gateway = |id: u32| {
             let peer = self.datapath.peer(id)?;
             let (state, endpoints) = (self.observer.state(id), peer.endpoints().to_vec());
-            Some(GatewayFacts { state, stats: peer.stats(), endpoint: peer.endpoint(), endpoints })
+            let path = self.datapath.path(id);
+            Some(GatewayFacts { state, stats: peer.stats(), endpoint: peer.endpoint(), endpoints, path })
         };
         let counters = self.datapath.counters();
         let drops = netstack::counters::DropReason::ALL
