@@ -45,7 +45,7 @@ gateway = "hq"
 pub(crate) struct Settings {
     /// The gateway's public key.
     pub(crate) public_key: String,
-    /// Where the gateway is.
+    /// Where the gateway is; several with a space between.
     pub(crate) endpoint: String,
     /// The company's DNS server.
     pub(crate) dns: String,
@@ -78,9 +78,10 @@ impl Settings {
 
     fn text(&self) -> String {
         let Self { public_key, endpoint, dns, addresses, allowed_ips, more, before, applications } = self;
+        let endpoints: Vec<&str> = endpoint.split(' ').collect();
         format!(
             "[server]\nlog_level = \"debug\"\n{before}\n[[gateway]]\nname = \"hq\"\npublic_key = \"{public_key}\"\n\
-             endpoint = \"{endpoint}\"\naddress = {addresses:?}\nallowed_ips = {allowed_ips:?}\n\
+             endpoint = {endpoints:?}\naddress = {addresses:?}\nallowed_ips = {allowed_ips:?}\n\
              private_key_file = \"hq.key\"\ndns = [\"{dns}\"]\n{more}\n{applications}"
         )
     }

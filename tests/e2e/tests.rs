@@ -2,6 +2,7 @@
 
 mod coexistence;
 mod crash;
+mod failover;
 mod faults;
 mod ipv6;
 mod isolation;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Test> {
         lifecycle::tests(),
         reload::tests(),
         faults::tests(),
+        failover::tests(),
         crash::tests(),
         resolved::tests(),
         roam::tests(),

@@ -122,9 +122,11 @@ impl Peer {
 
     fn established(&mut self, from: SocketAddr, datagram: &[u8], answer: &[u8], now: Instant) {
         let initiation_sent = self.deadlines.initiation_sent.take();
+        // the others were asked later
+        let asked_at = if self.race.is_other(from) { self.stats.unanswered_at } else { initiation_sent };
         let is_response = datagram.first() == Some(&message::RESPONSE);
-        if let (Some(sent), true) = (initiation_sent, is_response) {
-            self.stats.round_trip = Some(now.saturating_duration_since(sent));
+        if let (Some(_), Some(asked_at), true) = (initiation_sent, asked_at, is_response) {
+            self.stats.round_trip = Some(now.saturating_duration_since(asked_at));
         }
         self.session = if is_response { message::receiver(datagram) } else { message::sender(answer) };
         self.stats.established_at = Some(now);

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::message::INITIATION_LENGTH;
 use crate::send_batch::SendBatch;
 
-/// An initiation that is unanswered for this long is sent to the other addresses as well: RFC 8305's delay of 250 ms
-/// (section 5), and some for a handshake's computation.
-const LEAST_PATIENCE: Duration = Duration::from_millis(300);
+/// An initiation that is unanswered for this long is sent to the other addresses as well: the delay of RFC 8305,
+/// section 5.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 /// Three round trips where that is longer, up to this.
 const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// Addresses that are kept of one peer: a race costs a datagram for each.

@@ -150,6 +150,45 @@ fn a_gateway_that_dies_under_load_is_replaced_within_a_second() {
 }
 
 #[test]
+fn the_sixth_failover_is_as_quick_as_the_first() {
+    let mut world = Servers::connected(&[11, 12]);
+    for n in 0..6 {
+        let (present, other) = if n % 2 == 0 { (11, 12) } else { (12, 11) };
+        assert_eq!(world.send(), [present]);
+        world.hear_from(present);
+        world.set_up(present, false);
+        world.send();
+        let gap = world.wait(Duration::from_secs(1));
+        assert_eq!((gap, world.client.endpoint()), (patience(None) * 3, Some(address(other))));
+        assert_eq!(world.client.stats().round_trip, Some(Duration::ZERO), "of the one that answered");
+        world.set_up(present, true);
+    }
+}
+
+#[test]
+fn a_renewal_loses_nothing_that_is_under_way() {
+    let mut world = Servers::connected(&[11]);
+    let (mut out, mut answers, mut buffer) = (SendBatch::new(1), SendBatch::new(1), [0; 2048]);
+    let now = world.now;
+    assert!(world.client.seal(&PACKET, &mut out, now));
+    assert!(world.server(11).seal(&PACKET, &mut answers, now));
+    let (to_server, to_client) = (drain(&mut out), drain(&mut answers));
+    world.client.connect(&mut world.batch, now);
+    world.pump();
+    assert_eq!(world.initiations, [11]);
+    assert_eq!(world.send(), [11], "in the new session");
+    assert_eq!(
+        world.server(11).open(address(1), &to_server[0], &mut buffer, &mut answers, now),
+        Opened::Packet(20)
+    );
+    assert_eq!(
+        world.client.open(address(11), &to_client[0], &mut buffer, &mut out, now),
+        Opened::Packet(20),
+        "of the former"
+    );
+}
+
+#[test]
 fn one_way_traffic_moves_nothing_and_asks_ever_more_rarely() {
     let mut world = Servers::connected(&[11, 12]);
     for _ in 0..120 {
