@@ -12,8 +12,10 @@
 //! behind, and any number of worlds stand beside each other.
 
 pub(crate) mod access;
+pub(crate) mod bad_route;
 pub(crate) mod capture;
 pub(crate) mod conntrack;
+pub(crate) mod impairment;
 pub(crate) mod namespace;
 pub(crate) mod neighbour;
 pub(crate) mod relay;

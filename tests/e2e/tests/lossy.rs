@@ -7,9 +7,14 @@ use crate::connector::{BY_ADDRESS, CONNECT_LIMIT, Installation, Settings};
 use crate::process::{Running, eventually, run};
 use crate::servers::{self, TRANSFER_PORT};
 use crate::suite::Test;
+use crate::world::bad_route::BadRoute;
+use crate::world::impairment::Impairment;
 use crate::world::namespace::ResolvConf;
-use crate::world::relay::{Impairment, Relay};
+use crate::world::relay::Relay;
 use crate::world::{CORP_ECHO, SHORT, World, wireguard};
+
+/// The company's server for transfers.
+const INNER_TARGET: &str = "10.77.0.7:7100";
 
 /// 20 ms there and back.
 const DELAY: Duration = Duration::from_millis(10);
@@ -46,20 +51,20 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// With `OPENZTNA_E2E_LOSSY_ROUNDS=n` each transfer is made n times by turns with wireguard-go as the client, on the
-/// same relay with the same chances, and the times are printed: `benches/lossy`.
+/// With `OPENZTNA_E2E_LOSSY_ROUNDS=n` each transfer is made n times, by turns with wireguard-go as the client on the
+/// same relay and without any tunnel on a router that does the same, and the times are printed: `benches/lossy`.
 fn transfers_end_well_on_lossy_paths() {
     let rounds = number("OPENZTNA_E2E_LOSSY_ROUNDS").unwrap_or(0);
     for loss in LOSSES {
         let impairment = Impairment { delay: DELAY, loss, ..Impairment::default() };
+        let say = |round: u64, client: &str, times: String| {
+            println!("loss {loss} round {round} {client}: {times}");
+        };
         for round in 0..rounds.max(1) {
-            let ours = transfer_with_connector(impairment, round);
-            println!("loss {loss} round {round} connector: {ours}");
+            say(round, "connector", transfer_with_connector(impairment, round));
             if rounds > 0 {
-                println!(
-                    "loss {loss} round {round} wireguard-go: {}",
-                    transfer_with_stock_client(impairment, round)
-                );
+                say(round, "wireguard-go", transfer_with_stock_client(impairment, round));
+                say(round, "no tunnel", transfer_in_clear(impairment, round));
             }
         }
     }
@@ -70,7 +75,7 @@ fn transfer_with_connector(impairment: Impairment, seed: u64) -> String {
     let relay = Relay::start(&world, seed);
     let (installation, mut connector) = start(&world, &relay);
     relay.set(impairment);
-    let result = transfer(&world);
+    let result = transfer(&world, INNER_TARGET);
     installation.stop(&mut connector);
     result
 }
@@ -82,7 +87,19 @@ fn transfer_with_stock_client(impairment: Impairment, seed: u64) -> String {
     let _client = wireguard::connect(&world, &world.gateway_keys.public, &relay.endpoint());
     eventually(CONNECT_LIMIT, "the stock client is connected", || is_reached(&world).then_some(()));
     relay.set(impairment);
-    transfer(&world)
+    transfer(&world, INNER_TARGET)
+}
+
+fn transfer_in_clear(impairment: Impairment, seed: u64) -> String {
+    let world = World::new(ResolvConf::File);
+    let target = format!("198.18.2.2:{TRANSFER_PORT}");
+    world.start_once("transfer-clear", || {
+        let mut command = world.gateway.agent(&["transfer-serve", &target]);
+        Running::start(&mut command, &world.log_path("transfer-clear"))
+    });
+    world.client.wait_tcp(&target, SHORT);
+    let _route = BadRoute::start(&world, impairment, seed);
+    transfer(&world, &target)
 }
 
 fn disorder_repetition_and_damage_change_nothing() {
@@ -96,7 +113,7 @@ fn disorder_repetition_and_damage_change_nothing() {
         Impairment { corrupt: 0.01, ..harmless },
     ] {
         relay.set(impairment);
-        println!("{impairment:?}: {}", transfer_mib(&world, 2));
+        println!("{impairment:?}: {}", transfer_mib(&world, INNER_TARGET, 2));
         let datagrams = ["transfer-datagrams", &format!("{CORP_ECHO}:7"), "1048576", "1200"];
         println!("{impairment:?}: {}", run(&mut world.client.agent(&datagrams), LIMIT).success());
     }
@@ -109,9 +126,8 @@ fn an_outage_is_survived_by_the_tunnel_and_by_open_connections() {
     let (installation, mut connector) = start(&world, &relay);
     // Slow enough that the outage comes in the middle.
     relay.set(Impairment { delay: Duration::from_millis(40), loss: 0.02, ..Impairment::default() });
-    let target = format!("{CORP_ECHO}:{TRANSFER_PORT}");
     let log = world.log_path("transfer");
-    let mut client = Running::start(&mut world.client.agent(&["transfer", &target, "4194304"]), &log);
+    let mut client = Running::start(&mut world.client.agent(&["transfer", INNER_TARGET, "4194304"]), &log);
     let before = relay.counts().0;
     eventually(SHORT * 3, "the transfer is under way", || (relay.counts().0 > before + 500).then_some(()));
     relay.set(Impairment::BLOCKED);
@@ -143,14 +159,14 @@ fn is_reached(world: &World) -> bool {
     world.on_client("ping", &["-c", "1", "-W", "1", CORP_ECHO]).code == 0
 }
 
-fn transfer(world: &World) -> String {
-    transfer_mib(world, number("OPENZTNA_E2E_LOSSY_MIB").unwrap_or(MIB))
+fn transfer(world: &World, target: &str) -> String {
+    transfer_mib(world, target, number("OPENZTNA_E2E_LOSSY_MIB").unwrap_or(MIB))
 }
 
+/// MiB each way; prints the milliseconds.
 #[track_caller]
-fn transfer_mib(world: &World, mib: u64) -> String {
-    let target = format!("{CORP_ECHO}:{TRANSFER_PORT}");
-    run(&mut world.client.agent(&["transfer", &target, &(mib << 20).to_string()]), LIMIT).success()
+fn transfer_mib(world: &World, target: &str, mib: u64) -> String {
+    run(&mut world.client.agent(&["transfer", target, &(mib << 20).to_string()]), LIMIT).success()
 }
 
 fn number(variable: &str) -> Option<u64> {

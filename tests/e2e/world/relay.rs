@@ -3,7 +3,6 @@
 //! A thread of the test that has entered the namespace of `wan`: the laptop sends to the relay, which has a socket of
 //! its own toward the gateway for each address that the laptop sends from. What it does may be changed at any time.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,19 +13,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
+use super::impairment::{BadWay, Impairment};
 use super::{GATEWAY_ENDPOINT, World};
 
 /// An address of the internet for relays; a port each.
 pub(crate) const RELAY_ADDRESS: &str = "203.0.113.99";
 
-/// How late one that is reordered leaves, over the others.
-const LATE: Duration = Duration::from_millis(10);
-
 /// Addresses of laptops at a time; the oldest is forgotten.
 const CLIENTS: usize = 16;
-
-/// Datagrams under way at a time (128 MiB of full ones); what comes then is lost.
-const UNDER_WAY: usize = 90_000;
 
 /// Datagrams taken from a socket before the others get their turn.
 const TURN: usize = 64;
@@ -36,27 +30,6 @@ const SOCKET_ROOM: usize = 8 << 20;
 
 /// How long a stop may go unnoticed.
 const IDLE: Duration = Duration::from_millis(50);
-
-/// What happens to datagrams on their way; chances between 0 and 1. The default does no harm.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Impairment {
-    /// Time from one end to the other, added in each direction.
-    pub(crate) delay: Duration,
-    /// Chance to be lost.
-    pub(crate) loss: f64,
-    /// Chance to be late by 10 ms, so that others overtake.
-    pub(crate) reorder: f64,
-    /// Chance to come twice.
-    pub(crate) duplicate: f64,
-    /// Chance that one bit is wrong, with a right checksum.
-    pub(crate) corrupt: f64,
-}
-
-impl Impairment {
-    /// All is lost.
-    pub(crate) const BLOCKED: Self =
-        Self { delay: Duration::ZERO, loss: 1.0, reorder: 0.0, duplicate: 0.0, corrupt: 0.0 };
-}
 
 /// A running relay; it ends when dropped.
 pub(crate) struct Relay {
@@ -143,9 +116,8 @@ struct Machine<'s> {
     listener: UdpSocket,
     gateway: SocketAddr,
     clients: Vec<Client>,
-    under_way: BTreeMap<(Instant, u64), (Way, Vec<u8>)>,
     next_number: u64,
-    chance: Chance,
+    way: BadWay<Way>,
     shared: &'s Shared,
 }
 
@@ -155,9 +127,8 @@ impl<'s> Machine<'s> {
             listener: bind(endpoint),
             gateway,
             clients: Vec::new(),
-            under_way: BTreeMap::new(),
             next_number: 0,
-            chance: Chance(seed),
+            way: BadWay::new(seed),
             shared,
         }
     }
@@ -174,8 +145,7 @@ impl<'s> Machine<'s> {
     }
 
     fn wait(&self) {
-        let due = self.under_way.first_key_value().map(|((due, _), _)| *due);
-        let wait = due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()).min(IDLE));
+        let wait = self.way.due().map_or(IDLE, |due| due.saturating_duration_since(Instant::now()).min(IDLE));
         let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
         let sockets = std::iter::once(&self.listener).chain(self.clients.iter().map(|client| &client.socket));
         let mut sockets: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
@@ -219,35 +189,14 @@ impl<'s> Machine<'s> {
 
     fn take(&mut self, way: Way, datagram: &mut [u8], impairment: &Impairment) {
         self.shared.taken.fetch_add(1, Ordering::Relaxed);
-        if self.chance.of(impairment.loss) || self.under_way.len() >= UNDER_WAY {
+        if !self.way.take(way, datagram, impairment, Instant::now()) {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if self.chance.of(impairment.corrupt) && !datagram.is_empty() {
-            let bit = self.chance.next() as usize % (datagram.len() * 8);
-            datagram[bit / 8] ^= 1 << (bit % 8);
-        }
-        let copies = if self.chance.of(impairment.duplicate) { 2 } else { 1 };
-        for _ in 0..copies {
-            let late = if self.chance.of(impairment.reorder) { LATE } else { Duration::ZERO };
-            let wait = impairment.delay + late;
-            if wait.is_zero() && self.under_way.is_empty() {
-                self.send(way, datagram);
-                continue;
-            }
-            self.next_number += 1;
-            let place = (Instant::now() + wait, self.next_number);
-            self.under_way.insert(place, (way, datagram.to_vec()));
         }
     }
 
     fn deliver_what_is_due(&mut self) {
         let now = Instant::now();
-        while let Some(first) = self.under_way.first_entry() {
-            if first.key().0 > now {
-                return;
-            }
-            let (way, datagram) = first.remove();
+        while let Some((way, datagram)) = self.way.next_due(now) {
             self.send(way, &datagram);
         }
     }
@@ -271,22 +220,4 @@ fn bind(address: SocketAddr) -> UdpSocket {
     socket.set_nonblocking(true).expect("a socket that does not wait");
     set_socket_recv_buffer_size_force(&socket, SOCKET_ROOM).expect("room in a socket");
     socket
-}
-
-/// splitmix64 (Steele, Lea, Flood 2014): a small generator, the same everywhere for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn of(&mut self, probability: f64) -> bool {
-        // 53 bits are all that fit a float.
-        probability > 0.0 && ((self.next() >> 11) as f64) < probability * (1u64 << 53) as f64
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }
