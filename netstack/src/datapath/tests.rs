@@ -1,6 +1,7 @@
 //! The packet machine against a simulated stock gateway.
 
 mod dns;
+mod failover;
 mod flows;
 mod fragments;
 mod hostile;
