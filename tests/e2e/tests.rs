@@ -9,6 +9,7 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod lossy;
+mod mtu;
 mod names;
 mod network;
 mod overlap;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Test> {
         programs::tests(),
         overlap::tests(),
         ipv6::tests(),
+        mtu::tests(),
         lossy::tests(),
         keys::tests(),
         isolation::tests(),

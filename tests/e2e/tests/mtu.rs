@@ -1,0 +1,105 @@
+//! Small links in the middle of the way, and nobody who says so: every size of underlay, TCP and UDP, both families.
+
+use std::time::Duration;
+
+use crate::connector::{BY_ADDRESS, Installation, Settings};
+use crate::process::run;
+use crate::servers::{self, CORP_ECHO_V6, TRANSFER_PORT};
+use crate::suite::Test;
+use crate::world::namespace::ResolvConf;
+use crate::world::underlay::GATEWAY_ENDPOINT_V6;
+use crate::world::{CORP_ECHO, World};
+
+/// What each cell carries each way.
+const BYTES: &str = "1048576";
+
+/// How long one cell may take on a busy machine.
+const CELL_LIMIT: Duration = Duration::from_secs(180);
+
+/// Over IPv4: all of the bar. Over IPv6 no link is smaller than 1280.
+const UNDERLAYS: [(Underlay, u16); 8] = [
+    (Underlay::V4, 1500),
+    (Underlay::V4, 1400),
+    (Underlay::V4, 1280),
+    (Underlay::V4, 1124),
+    (Underlay::V4, 1000),
+    (Underlay::V6, 1500),
+    (Underlay::V6, 1400),
+    (Underlay::V6, 1280),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Underlay {
+    V4,
+    V6,
+}
+
+const BY_ADDRESS_V6: &str = r#"
+[[application]]
+name = "network-6"
+host = "fd77::/48"
+ports = ["tcp/*", "udp/*", "icmp"]
+gateway = "hq"
+"#;
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![Test {
+        name: "every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp",
+        needs: &["nft"],
+        run: every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp,
+    }]
+}
+
+fn every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp() {
+    let failures: Vec<String> =
+        UNDERLAYS.into_iter().flat_map(|(underlay, mtu)| cells(underlay, mtu)).collect();
+    assert!(failures.is_empty(), "{} cells failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Four cells of an underlay; what went wrong.
+fn cells(underlay: Underlay, mtu: u16) -> Vec<String> {
+    let world = World::new(ResolvConf::File);
+    servers::transfers(&world);
+    world.add_ipv6_underlay();
+    world.drop_icmp();
+    world.shrink_underlay(mtu);
+    let mut settings = Settings::new(&world, &[BY_ADDRESS, BY_ADDRESS_V6].concat());
+    if underlay == Underlay::V6 {
+        settings.endpoint = GATEWAY_ENDPOINT_V6.to_owned();
+    }
+    let installation = Installation::new(&world, &settings);
+    let mut connector = installation.start();
+    let echo_v6 = format!("[{CORP_ECHO_V6}]");
+    let mut failures = Vec::new();
+    for host in [CORP_ECHO, &echo_v6] {
+        let longest = longest_datagram(underlay, mtu, host == echo_v6).to_string();
+        for arguments in [
+            &["transfer", &format!("{host}:{TRANSFER_PORT}"), BYTES][..],
+            &["transfer-datagrams", &format!("{host}:7"), BYTES, &longest],
+        ] {
+            let finished = run(&mut world.client.agent(arguments), CELL_LIMIT);
+            let line = format!("{underlay:?} {mtu} {}: {}", arguments.join(" "), finished.stdout.trim());
+            println!("{line}");
+            if finished.code != 0 {
+                failures.push(line);
+            }
+        }
+    }
+    installation.stop(&mut connector);
+    failures
+}
+
+/// The longest datagram, in bytes of content, that a stock gateway can send back on such a path.
+///
+/// 1200 bytes, as most programs hold themselves to (RFC 9000, 14), and over IPv4 always: the server's kernel cuts
+/// what it sends once it was told (RFC 1191). Over IPv6 it never cuts what fits 1280 bytes, whatever it is told
+/// (RFC 8200, 5), and the gateway's own datagrams are lost where they do not fit: nothing on our side helps.
+fn longest_datagram(underlay: Underlay, mtu: u16, is_inner_v6: bool) -> u16 {
+    if !is_inner_v6 {
+        return 1200;
+    }
+    let outer_header = if underlay == Underlay::V6 { 40 } else { 20 };
+    // UDP, WireGuard's header and tag; it pads to 16 bytes.
+    let room = (mtu - outer_header - 8 - 32) / 16 * 16;
+    (room - 40 - 8).min(1200)
+}
