@@ -9,8 +9,9 @@ use crate::send_batch::SendBatch;
 /// An initiation that is unanswered for this long is sent to the other addresses as well: the delay of RFC 8305,
 /// section 5.
 const LEAST_PATIENCE: Duration = Duration::from_millis(250);
-/// Three round trips where that is longer, up to this.
-const MOST_PATIENCE: Duration = Duration::from_secs(1);
+/// Two round trips where that is longer, up to this: the doubt before waits twice as long again, and all of it must fit
+/// between a SYN and its second repetition, also where one slow handshake makes the way look long.
+const MOST_PATIENCE: Duration = Duration::from_millis(500);
 /// Addresses that are kept of one peer: a race costs a datagram for each.
 const MOST_ENDPOINTS: usize = 16;
 
@@ -120,5 +121,5 @@ impl Race {
 
 /// How long an answer may take.
 pub(super) fn patience(round_trip: Option<Duration>) -> Duration {
-    round_trip.map_or(LEAST_PATIENCE, |time| (time * 3).clamp(LEAST_PATIENCE, MOST_PATIENCE))
+    round_trip.map_or(LEAST_PATIENCE, |time| (time * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE))
 }
