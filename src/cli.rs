@@ -100,11 +100,13 @@ enum ConfigCommand {
 /// How the system's DNS is told about our resolver.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum DnsModeArg {
-    /// systemd-resolved where programs ask it, else `/etc/resolv.conf`.
+    /// systemd-resolved where programs ask it, resolvconf where it makes `/etc/resolv.conf`, else that file.
     #[default]
     Auto,
     /// systemd-resolved, over D-Bus.
     Resolved,
+    /// The program resolvconf (openresolv's or Debian's).
+    Resolvconf,
     /// The file `/etc/resolv.conf`.
     ResolvConf,
     /// Not at all: programs must ask our resolver by themselves.
@@ -116,6 +118,7 @@ impl From<DnsModeArg> for DnsMode {
         match argument {
             DnsModeArg::Auto => Self::Auto,
             DnsModeArg::Resolved => Self::Resolved,
+            DnsModeArg::Resolvconf => Self::Resolvconf,
             DnsModeArg::ResolvConf => Self::ResolvConf,
             DnsModeArg::Off => Self::Off,
         }

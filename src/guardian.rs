@@ -100,6 +100,11 @@ impl Guardian {
         self.tell(&Record::Withdraw { id: announced.0 })
     }
 
+    /// The folder of the journal, for other files of ours that undoing needs.
+    pub fn folder(&self) -> &Path {
+        self.journal_path.parent().unwrap_or(Path::new("/"))
+    }
+
     /// Whether the guardian still runs; if not, start another one: it takes over what the journal holds.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

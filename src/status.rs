@@ -186,7 +186,7 @@ pub struct Refusal {
 /// How names are resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DnsStatus {
-    /// `systemd-resolved`, `resolv.conf` or `off`.
+    /// `systemd-resolved`, `resolvconf`, `resolv.conf` or `off`.
     pub mode: String,
     /// `active`, `yielded` or `failed`, as the mode has it.
     pub state: String,
@@ -198,6 +198,10 @@ pub struct DnsStatus {
     pub folded: bool,
     /// The servers of the physical links, which answer everything else.
     pub physical_servers: Vec<String>,
+    /// Search domains of the configuration that do not complete short names, for want of room in the system's list or
+    /// since another network's list would change its order.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub search_left_out: Vec<String>,
     /// What the person should know.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

@@ -1,14 +1,14 @@
-//! The system's DNS: how names reach our resolver, in one of two modes, and how the device resolved before.
+//! The system's DNS: how names reach our resolver, in one of three modes, and how the device resolved before.
 
 mod probe;
 mod resolv_conf;
+mod resolvconf;
 mod resolved;
 
 pub use probe::{Probe, ProbedMode, probe};
-pub use resolv_conf::{
-    Applied, Check, FileWatch, ResolvConf, ResolvConfChange, SYSTEM_FILE, UPLINK_FILE, name_servers,
-};
-pub use resolved::{Folded, LARGEST_DOMAIN_COUNT, Resolved, fold_domains};
+pub use resolv_conf::{Applied, Check, FileWatch, ResolvConf, ResolvConfChange, SYSTEM_FILE, name_servers};
+pub use resolvconf::{Record, RecordChange, Resolvconf};
+pub use resolved::{Configured, Folded, LARGEST_DOMAIN_COUNT, Resolved, fold_domains};
 use serde::{Deserialize, Serialize};
 
 /// The domains that concern our resolver: lower-case, without dots at the ends.
@@ -31,6 +31,8 @@ pub enum DnsMode {
     Auto,
     /// systemd-resolved over D-Bus, per link.
     Resolved,
+    /// A record kept by the program resolvconf(8).
+    Resolvconf,
     /// The file `/etc/resolv.conf`.
     ResolvConf,
     /// Not at all: programs must ask our resolver by themselves.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    dns_config::ResolvConfChange,
+    dns_config::{RecordChange, ResolvConfChange},
     netlink::{Netlink, Rule},
 };
 
@@ -29,6 +29,8 @@ pub enum Undo {
     },
     /// The file with the system's DNS servers, which we rewrote.
     ResolvConf(ResolvConfChange),
+    /// A record with our DNS servers that we handed to resolvconf(8).
+    Resolvconf(RecordChange),
 }
 
 /// What taking a change back came to.
@@ -52,6 +54,7 @@ impl Undo {
             Self::Rule(rule) => Netlink::open()?.delete_rule(rule).map(undone),
             Self::Link { name, index } => remove_link(name, *index),
             Self::ResolvConf(change) => change.undo(),
+            Self::Resolvconf(change) => change.undo(),
         }
     }
 
@@ -59,7 +62,8 @@ impl Undo {
     pub fn survives_reboot(&self) -> bool {
         match self {
             Self::Rule(_) | Self::Link { .. } => false,
-            Self::ResolvConf(_) => true,
+            // The record itself may be gone with the memory it was in, but not the file that was made of it.
+            Self::ResolvConf(_) | Self::Resolvconf(_) => true,
         }
     }
 }
@@ -70,6 +74,7 @@ impl fmt::Display for Undo {
             Self::Rule(rule) => write!(formatter, "rule {} ({})", rule.priority, rule.family),
             Self::Link { name, index: _ } => write!(formatter, "link {name}"),
             Self::ResolvConf(change) => write!(formatter, "file {}", change.path.display()),
+            Self::Resolvconf(change) => write!(formatter, "record {} of resolvconf", change.record),
         }
     }
 }

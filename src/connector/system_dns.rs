@@ -2,6 +2,7 @@
 
 mod file;
 mod pacing;
+mod record;
 mod resolved;
 mod watch;
 mod words;
@@ -43,6 +44,8 @@ enum Way {
     Resolved { resolved: Box<Resolved>, watch: Watch },
     /// By the file; the guardian takes it back.
     File { conf: Box<ResolvConf>, announced: Option<Announced>, watch: Watch },
+    /// By the program resolvconf; the guardian takes it back.
+    Record(Box<record::Kept>),
     /// Not at all, or it failed.
     None,
 }
@@ -68,6 +71,7 @@ impl SystemDns {
         }
         match probed.mode {
             ProbedMode::Resolved(resolved) => dns.set_resolved(resolved, target).await,
+            ProbedMode::Resolvconf(resolvconf) => dns.set_record(resolvconf, guardian, target).await,
             ProbedMode::ResolvConf => dns.set_file(guardian, target).await,
             ProbedMode::Off => (dns.status.mode, dns.status.state) = ("off".to_owned(), "off".to_owned()),
         }
@@ -91,6 +95,7 @@ impl SystemDns {
                 Some(format!("{} routing domains in systemd-resolved", self.status.zones))
             }
             Way::File { conf, .. } => Some(format!("file {}", conf.path().display())),
+            Way::Record(_) => Some("a record of resolvconf".to_owned()),
             Way::None => None,
         }
     }
@@ -119,13 +124,14 @@ impl SystemDns {
     /// Sets it again, unless it is ours still, or left to another program for now.
     pub(super) async fn renew(&mut self, guardian: &mut Guardian, target: Target<'_>) {
         if self.pacing.renew_at().is_some_and(|at| at > Instant::now()) {
-            return self.say_yielded();
+            return self.say_yielded().await;
         }
         match std::mem::replace(&mut self.way, Way::None) {
             Way::Resolved { resolved, watch } => self.renew_resolved(resolved, watch, target).await,
             Way::File { conf, announced, watch } => {
                 self.renew_file(conf, announced, watch, guardian, target).await;
             }
+            Way::Record(kept) => self.renew_record(*kept, guardian, target).await,
             Way::None => {}
         }
     }
@@ -146,6 +152,7 @@ impl SystemDns {
                     withdraw(guardian, announced);
                 }
             }
+            Way::Record(kept) => self.renew_record(*kept, guardian, target).await,
             Way::None => {}
         }
     }
@@ -169,11 +176,15 @@ impl SystemDns {
             self.status.note = Some(note);
             return;
         }
-        if let Way::File { conf, announced, .. } = std::mem::replace(&mut self.way, Way::None) {
-            if let Err(error) = conf.change().undo() {
-                tracing::error!("DNS: {error}");
+        match std::mem::replace(&mut self.way, Way::None) {
+            Way::File { conf, announced, .. } => {
+                if let Err(error) = conf.change().undo() {
+                    tracing::error!("DNS: {error}");
+                }
+                withdraw(guardian, announced);
             }
-            withdraw(guardian, announced);
+            Way::Record(kept) => kept.give_back(guardian).await,
+            Way::Resolved { .. } | Way::None => {}
         }
         self.fail_with(
             "resolv.conf",
@@ -196,8 +207,8 @@ impl SystemDns {
         self.pacing.found_ours(Instant::now());
     }
 
-    fn say_yielded(&mut self) {
-        let note = words::yielded(&self.way);
+    async fn say_yielded(&mut self) {
+        let note = words::yielded(&self.way).await;
         if self.status.state != "yielded" {
             tracing::warn!("DNS: another program changes it again and again: it is left alone for now");
         }
@@ -235,6 +246,7 @@ impl Way {
                 () = watch.changed() => {}
             },
             Self::File { watch, .. } => watch.changed().await,
+            Self::Record(kept) => kept.watch.changed().await,
             Self::None => std::future::pending().await,
         }
     }
@@ -243,6 +255,7 @@ impl Way {
     fn has_changed(&self) -> bool {
         match self {
             Self::Resolved { watch, .. } | Self::File { watch, .. } => watch.has_changed(),
+            Self::Record(kept) => kept.watch.has_changed(),
             Self::None => false,
         }
     }

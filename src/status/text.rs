@@ -182,6 +182,9 @@ fn dns(dns: &DnsStatus) -> Vec<String> {
             or_dash((!dns.physical_servers.is_empty()).then(|| dns.physical_servers.join(" "))),
         ],
     ];
+    if !dns.search_left_out.is_empty() {
+        rows.push(vec!["not searched".to_owned(), dns.search_left_out.join(" ")]);
+    }
     rows.extend(dns.note.iter().map(|note| vec!["note".to_owned(), note.clone()]));
     table(rows)
 }

@@ -16,10 +16,12 @@ mod overlap;
 mod programs;
 mod refusal;
 mod reload;
+mod resolvconf;
 mod resolved;
 mod roam;
 mod stock_client;
 mod users;
+mod wars;
 mod wider_world;
 
 use crate::suite::Test;
@@ -45,9 +47,11 @@ pub(crate) fn all() -> Vec<Test> {
         faults::tests(),
         failover::tests(),
         crash::tests(),
+        resolvconf::tests(),
         resolved::tests(),
         roam::tests(),
         coexistence::tests(),
+        wars::tests(),
     ]
     .into_iter()
     .flatten()

@@ -19,6 +19,7 @@ pub(crate) mod impairment;
 pub(crate) mod namespace;
 pub(crate) mod neighbour;
 pub(crate) mod relay;
+pub(crate) mod resolvconf;
 pub(crate) mod site;
 pub(crate) mod systemd;
 pub(crate) mod underlay;

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{DnsMode, Resolved, SYSTEM_FILE, name_servers};
+use super::{DnsMode, Resolvconf, Resolved, SYSTEM_FILE, name_servers};
 use crate::Error;
 
 /// Where systemd-resolved keeps its own versions of resolv.conf.
@@ -23,6 +23,8 @@ const STUBS: [IpAddr; 2] =
 pub enum ProbedMode {
     /// systemd-resolved, connected.
     Resolved(Box<Resolved>),
+    /// The program resolvconf(8), which was found.
+    Resolvconf(Resolvconf),
     /// The file.
     ResolvConf,
     /// Nothing is to be changed.
@@ -38,7 +40,10 @@ pub struct Probe {
     pub steps: Vec<String>,
 }
 
-/// Finds the mode: the wanted one, or with [`DnsMode::Auto`] systemd-resolved where programs ask it, else the file.
+/// Finds the mode: the wanted one, or with [`DnsMode::Auto`] systemd-resolved where programs ask it, else resolvconf where
+/// it is in charge of the file, else the file itself.
+///
+/// Where resolvconf is wanted by name and not there, it is the file too.
 ///
 /// # Errors
 /// systemd-resolved is wanted by name and not there.
@@ -50,6 +55,13 @@ pub async fn probe(wanted: DnsMode) -> Result<Probe, Error> {
             let resolved = Resolved::connect().await?;
             Ok(forced(ProbedMode::Resolved(Box::new(resolved)), "DNS mode is set to systemd-resolved"))
         }
+        DnsMode::Resolvconf => Ok(match Resolvconf::find() {
+            Some(found) => forced(ProbedMode::Resolvconf(found), "DNS mode is set to resolvconf"),
+            None => forced(
+                ProbedMode::ResolvConf,
+                "DNS mode is set to resolvconf, which is not installed: using the file",
+            ),
+        }),
         DnsMode::ResolvConf => Ok(forced(ProbedMode::ResolvConf, "DNS mode is set to resolv.conf")),
         DnsMode::Off => {
             Ok(forced(ProbedMode::Off, "DNS mode is set to off: the system's DNS stays as it is"))
@@ -61,8 +73,7 @@ async fn choose() -> Probe {
     let (asked, sentence) = programs_ask_resolved(Path::new(SYSTEM_FILE), Path::new(NSSWITCH));
     let mut steps = vec![sentence.to_owned()];
     if !asked {
-        steps.push("using resolv.conf".to_owned());
-        return Probe { mode: ProbedMode::ResolvConf, steps };
+        return choose_keeper(steps);
     }
     match Resolved::connect().await {
         Ok(resolved) => {
@@ -75,6 +86,21 @@ async fn choose() -> Probe {
             Probe { mode: ProbedMode::ResolvConf, steps }
         }
     }
+}
+
+/// Whoever keeps the file.
+fn choose_keeper(mut steps: Vec<String>) -> Probe {
+    let (mode, sentence) = match (Resolvconf::owns(Path::new(SYSTEM_FILE)), Resolvconf::find()) {
+        (true, Some(found)) => {
+            (ProbedMode::Resolvconf(found), "resolv.conf is made by resolvconf: using that program")
+        }
+        (true, None) => {
+            (ProbedMode::ResolvConf, "resolv.conf was made by resolvconf, which is gone: using the file")
+        }
+        (false, _) => (ProbedMode::ResolvConf, "using resolv.conf"),
+    };
+    steps.push(sentence.to_owned());
+    Probe { mode, steps }
 }
 
 /// Whether names of ordinary programs come to systemd-resolved, and why.

@@ -5,7 +5,7 @@
 
 mod change;
 mod file;
-mod text;
+pub(super) mod text;
 mod watch;
 
 use std::{
@@ -15,7 +15,6 @@ use std::{
 };
 
 pub use change::ResolvConfChange;
-pub(super) use text::MOST_SEARCH_DOMAINS;
 pub use text::name_servers;
 pub use watch::FileWatch;
 
@@ -25,13 +24,14 @@ use crate::Error;
 pub const SYSTEM_FILE: &str = "/etc/resolv.conf";
 
 /// Where systemd-resolved lists the servers of all links (systemd-resolved.service(8)).
-pub const UPLINK_FILE: &str = "/run/systemd/resolve/resolv.conf";
+pub(super) const UPLINK_FILE: &str = "/run/systemd/resolve/resolv.conf";
 
 /// A planned or made rewrite of the file.
 #[derive(Debug, Clone)]
 pub struct ResolvConf {
     change: ResolvConfChange,
     servers: Vec<SocketAddr>,
+    left_out: Vec<String>,
 }
 
 /// What [`ResolvConf::apply`] found.
@@ -68,25 +68,50 @@ impl ResolvConf {
         let path = file::follow_links(path).map_err(failed)?;
         let found = file::read(&path).map_err(failed)?;
         // A file with our header is left over from an instance whose journal is lost: it says what it was.
-        let original = found.as_deref().map(|found| text::recover(found).unwrap_or_else(|| found.to_owned()));
+        let former = |found: &str| text::recover(found).unwrap_or_else(|| found.to_owned());
+        // Our own resolver is nobody's server afterwards, whoever listed it.
+        let original = found.as_deref().map(|found| text::replace_servers(&former(found), resolvers, &[]));
         let before = original.as_deref().unwrap_or_default();
         let servers = without(name_servers(before), resolvers);
         let ours = text::rewrite(before, resolvers, None);
-        Ok(Self { change: ResolvConfChange { path, ours, found, original }, servers })
+        Ok(Self { change: ResolvConfChange { path, ours, found, original }, servers, left_out: Vec::new() })
     }
 
-    /// The same rewrite with `domains` behind the file's own search list, each only if it is new there and within the
-    /// limits of resolv.conf(5), six domains and 255 characters, in which the file's own come first.
+    /// Takes the file as it is for ours, if it has our resolvers alone in force: another program wrote it on our behalf.
+    /// `before` is what it said without us.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no text.
+    pub fn adopt(path: &Path, resolvers: &[IpAddr], before: &str) -> Result<Option<Self>, Error> {
+        let failed = |source| Error::system("read", "DNS settings", path.display(), source);
+        let path = file::follow_links(path).map_err(failed)?;
+        let Some(ours) = file::read(&path).map_err(failed)? else { return Ok(None) };
+        let listed = name_servers(&ours);
+        if listed.is_empty() || !without(listed, resolvers).is_empty() {
+            return Ok(None);
+        }
+        let servers = without(name_servers(before), resolvers);
+        let original = Some(before.to_owned());
+        let change = ResolvConfChange { path, found: Some(ours.clone()), ours, original };
+        Ok(Some(Self { change, servers, left_out: Vec::new() }))
+    }
+
+    /// The same rewrite with `domains` behind the file's own search list, each only if it is new there and every C
+    /// library still takes the line; the file's own come first.
     ///
     /// `resolvers` are those of the plan.
     #[must_use]
     pub fn with_search_domains(mut self, resolvers: &[IpAddr], domains: &[String]) -> Self {
         let before = self.change.original.as_deref().unwrap_or_default();
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let implied = host.split_once('.').map(|(_, domain)| domain);
-        let search = text::extend_search(before, implied, domains);
-        self.change.ours = text::rewrite(before, resolvers, search.as_deref());
+        let extended = text::extend_search(before, text::implied_domain().as_deref(), domains);
+        self.change.ours = text::rewrite(before, resolvers, extended.list.as_deref());
+        self.left_out = extended.left_out;
         self
+    }
+
+    /// Search domains that find no room in the file.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// How the rewrite is taken back.
@@ -147,6 +172,6 @@ impl ResolvConf {
     }
 }
 
-fn without(servers: Vec<SocketAddr>, resolvers: &[IpAddr]) -> Vec<SocketAddr> {
+pub(super) fn without(servers: Vec<SocketAddr>, resolvers: &[IpAddr]) -> Vec<SocketAddr> {
     servers.into_iter().filter(|server| !resolvers.contains(&server.ip())).collect()
 }

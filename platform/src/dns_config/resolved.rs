@@ -7,17 +7,21 @@ mod link_domains;
 use std::{
     io,
     net::{IpAddr, SocketAddr, SocketAddrV6},
+    path::Path,
 };
 
 use bus::{ManagerProxy, Server};
 pub use fold::{Folded, fold_domains};
 use zbus::{Connection, conn::Builder, export::futures_core::Stream, proxy::OwnerChangedStream};
 
-use super::Domains;
+use super::{Domains, FileWatch, resolv_conf::UPLINK_FILE};
 use crate::Error;
 
 /// Domains that systemd-resolved takes for one link (`LINK_SEARCH_DOMAINS_MAX` of its `resolved-link.h`).
 pub const LARGEST_DOMAIN_COUNT: usize = 256;
+
+/// Where it keeps what programs set for each link, to know it after a restart (`link_save_user` of its `resolved-link.c`).
+const LINKS_DIR: &str = "/run/systemd/resolve/netif";
 
 /// Its name on the bus.
 const SERVICE: &str = "org.freedesktop.resolve1";
@@ -37,6 +41,17 @@ pub struct Resolved {
     owner: OwnerChangedStream<'static>,
 }
 
+/// What configuring a link came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// What was done, as sentences without names.
+    pub steps: Vec<String>,
+    /// What was folded.
+    pub folded: Folded,
+    /// Search domains that only route: for want of room, or since another link's list would change its order.
+    pub not_searched: Vec<String>,
+}
+
 impl Resolved {
     /// Connects to the system bus and to systemd-resolved, which the bus starts if it is installed and enabled.
     ///
@@ -52,8 +67,7 @@ impl Resolved {
     /// Makes our resolver the one for `domains` and everything below, on our link, and for nothing else.
     ///
     /// Domains above [`LARGEST_DOMAIN_COUNT`] are folded into their parents. Search domains complete short names, unless
-    /// the system or another link does so with them already: then they only route, and the order of those that the user
-    /// has stays. The answer is what was done, as sentences without names, and what was folded.
+    /// that would change the order of those that the system or another link has: then they only route.
     ///
     /// # Errors
     /// systemd-resolved refuses the servers or the domains; lesser settings that it does not know are only reported.
@@ -62,21 +76,21 @@ impl Resolved {
         link: u32,
         resolvers: &[IpAddr],
         domains: &Domains,
-    ) -> Result<(Vec<String>, Folded), Error> {
+    ) -> Result<Configured, Error> {
         let index = link_number(link)?;
         self.wait_for_link(index).await?;
         let known = self.searched_elsewhere(index).await;
-        let (routes, folded) = link_domains::choose(domains, &known, LARGEST_DOMAIN_COUNT);
+        let chosen = link_domains::choose(domains, &known, LARGEST_DOMAIN_COUNT);
         let servers: Vec<_> = resolvers.iter().map(|address| bus::address(*address)).collect();
         let mut steps = self.set_lesser(index).await;
         let refused = |error| failed("configure", "systemd-resolved for link", link, error);
-        self.manager.set_link_domains(index, &routes).await.map_err(refused)?;
+        self.manager.set_link_domains(index, &chosen.domains).await.map_err(refused)?;
         self.manager.set_link_dns(index, &servers).await.map_err(refused)?;
-        steps.push(format!("our resolver answers for {} domains of the link", routes.len()));
-        if folded.replaced > 0 {
-            steps.push(format!("{} domains were folded into their parents", folded.replaced));
+        steps.push(format!("our resolver answers for {} domains of the link", chosen.domains.len()));
+        if chosen.folded.replaced > 0 {
+            steps.push(format!("{} domains were folded into their parents", chosen.folded.replaced));
         }
-        Ok((steps, folded))
+        Ok(Configured { steps, folded: chosen.folded, not_searched: chosen.not_searched })
     }
 
     /// Whether our resolvers and some domains are the link's still: nobody took them away.
@@ -92,6 +106,16 @@ impl Resolved {
         };
         let domains = self.manager.domains().await.map_err(failed)?;
         Ok(resolvers.iter().all(has) && domains.iter().any(|(link, ..)| *link == index))
+    }
+
+    /// Watches what tells that another link's servers have changed, or our link's settings were changed by another.
+    ///
+    /// To be called when those settings have been made: before, there is nothing to watch.
+    ///
+    /// # Errors
+    /// The system has no inotify instances left.
+    pub fn watch(link: u32) -> io::Result<FileWatch> {
+        FileWatch::new(vec![UPLINK_FILE.into(), Path::new(LINKS_DIR).join(link.to_string())])
     }
 
     /// Takes the link's settings back; the link's end does the same by itself.

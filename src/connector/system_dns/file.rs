@@ -29,6 +29,7 @@ impl SystemDns {
             match conf.apply() {
                 Ok(Applied::Written | Applied::AlreadyOurs) => {
                     tracing::info!("DNS: resolv.conf lists our resolver alone");
+                    self.status.search_left_out = conf.left_out().to_vec();
                     self.set_done();
                     return self.keep_file(conf, announced);
                 }
@@ -44,7 +45,7 @@ impl SystemDns {
         }
         // Somebody writes it without a pause.
         self.pacing.give_way(Instant::now());
-        self.say_yielded();
+        self.say_yielded().await;
     }
 
     pub(super) async fn renew_file(

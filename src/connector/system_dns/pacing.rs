@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// It is set, or looked at, at most this often: six times a minute, whatever others do.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// A change that comes sooner than this after our own is an answer to it; without one for as long, there is peace.
-const QUIET: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_secs(20);
 /// Changes that are answered in a row, which takes a minute; then we yield.
 const MOST_IN_A_ROW: u32 = 6;
 /// How long we yield at first where there is no peace,

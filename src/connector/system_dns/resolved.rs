@@ -1,6 +1,6 @@
 //! The systemd-resolved mode: settings of our link, which others may take away and which are set again then.
 
-use platform::dns_config::{FileWatch, Resolved, UPLINK_FILE};
+use platform::dns_config::Resolved;
 
 use super::watch::Watch;
 use super::{SystemDns, Target, Way};
@@ -10,11 +10,12 @@ impl SystemDns {
         self.status.mode = "systemd-resolved".to_owned();
         self.read_servers(&resolved, target).await;
         match resolved.configure(target.link, target.resolvers, target.domains).await {
-            Ok((steps, folded)) => {
-                for step in steps {
+            Ok(configured) => {
+                for step in configured.steps {
                     tracing::info!("DNS: {step}");
                 }
-                self.status.folded = folded.replaced > 0;
+                self.status.folded = configured.folded.replaced > 0;
+                self.status.search_left_out = configured.not_searched;
                 self.set_done();
             }
             Err(error) => self.fail("systemd-resolved", &error),
@@ -22,7 +23,7 @@ impl SystemDns {
         if let Err(error) = resolved.flush_caches().await {
             tracing::debug!("{error}");
         }
-        let watch = Watch::new(FileWatch::new(vec![UPLINK_FILE.into()]));
+        let watch = Watch::new(Resolved::watch(target.link));
         self.way = Way::Resolved { resolved, watch };
     }
 

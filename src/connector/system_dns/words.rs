@@ -1,14 +1,21 @@
 //! What a person is told when another program does not leave the system's DNS alone.
 
+use std::time::Duration;
+
 use platform::dns_config::SYSTEM_FILE;
 
 use super::Way;
+
+/// Looks at a file that is empty,
+const LOOKS: usize = 5;
+/// and the time between them: a write takes less.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Characters of the file's comment that are shown.
 const LONGEST_COMMENT: usize = 60;
 
 /// Says that we yield, to whom as far as can be told, and what to do.
-pub(super) fn yielded(way: &Way) -> String {
+pub(super) async fn yielded(way: &Way) -> String {
     match way {
         Way::Resolved { .. } => {
             "another program takes our link's settings away from systemd-resolved again and again: names of applications \
@@ -16,9 +23,8 @@ pub(super) fn yielded(way: &Way) -> String {
              if it is NetworkManager, tell it to leave our link alone: `nmcli device set ztna0 managed no`"
                 .to_owned()
         }
-        Way::File { .. } => {
-            let text = std::fs::read_to_string(SYSTEM_FILE).unwrap_or_default();
-            let culprit = culprit(&text).map(|line| format!(" (it begins with `{line}`)")).unwrap_or_default();
+        Way::File { .. } | Way::Record(_) => {
+            let culprit = culprit(&written().await).map(|line| format!(" (it begins with `{line}`)")).unwrap_or_default();
             format!(
                 "another program writes {SYSTEM_FILE} again and again{culprit}: names of applications do not resolve until \
                  it stops, addresses work; hint: stop that program from writing the file, or let it list our resolver and \
@@ -27,6 +33,19 @@ pub(super) fn yielded(way: &Way) -> String {
         }
         Way::None => String::new(),
     }
+}
+
+/// What the file says; one in the midst of being written is empty, and looked at again.
+async fn written() -> String {
+    let mut text = String::new();
+    for _ in 0..LOOKS {
+        text = std::fs::read_to_string(SYSTEM_FILE).unwrap_or_default();
+        if !text.is_empty() {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    text
 }
 
 /// The first comment of a file that is not ours: programs sign with it.

@@ -30,6 +30,16 @@ pub(crate) fn tests() -> Vec<Test> {
             needs: NEEDS,
             run: a_restart_of_resolved_is_survived,
         },
+        Test {
+            name: "settings_that_another_program_takes_from_our_link_come_back",
+            needs: NEEDS,
+            run: settings_that_another_program_takes_from_our_link_come_back,
+        },
+        Test {
+            name: "a_search_domain_that_another_link_has_too_completes_short_names",
+            needs: NEEDS,
+            run: a_search_domain_that_another_link_has_too_completes_short_names,
+        },
         Test { name: "kill_9_restores_resolved", needs: NEEDS, run: kill_9_restores_resolved },
     ]
 }
@@ -111,6 +121,55 @@ fn a_restart_of_resolved_is_survived() {
         let query = laptop.system.run("resolvectl", &["query", "h001.eng.corp.example.com"]);
         (query.code == 0).then_some(())
     });
+    installation.stop(&mut connector);
+}
+
+fn settings_that_another_program_takes_from_our_link_come_back() {
+    let laptop = Laptop::boot();
+    let installation = laptop.installation();
+    let mut connector = installation.start();
+    laptop.assert_fetches("http://wiki.corp.example.com/", web::SECRET_PHRASE);
+    let ours = laptop.system.run("resolvectl", &["dns", "ztna0"]).success();
+    let revert =
+        ["call", "org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freedesktop.resolve1.Manager"];
+    let link = laptop.system.run("ip", &["-o", "link", "show", "ztna0"]).success();
+    let number = link.split(':').next().expect("a link's number");
+    laptop.system.run("busctl", &[&revert[..], &["RevertLink", "i", number]].concat()).success();
+    crate::process::eventually(CONNECT_LIMIT, "our link's settings are back", || {
+        (laptop.system.run("resolvectl", &["dns", "ztna0"]).stdout.trim() == ours).then_some(())
+    });
+    laptop.assert_fetches("http://wiki.corp.example.com/", web::SECRET_PHRASE);
+    // Another network's servers are taken over without a change of our own link.
+    laptop.system.run("resolvectl", &["dns", "eth0", "203.0.113.53", "203.0.113.99"]).success();
+    installation.wait_for_status(&mut connector, "the new server is known", CONNECT_LIMIT, |status| {
+        let servers = status["dns"]["physical_servers"].as_array().cloned().unwrap_or_default();
+        servers.contains(&"203.0.113.99:53".into())
+    });
+    installation.stop(&mut connector);
+}
+
+fn a_search_domain_that_another_link_has_too_completes_short_names() {
+    let laptop = Laptop::boot();
+    laptop.system.run("resolvectl", &["domain", "eth0", "corp.example.com", "example.net"]).success();
+    let mut settings = Settings::new(&laptop.world, BY_NAME);
+    let list: Vec<String> = (0..8).map(|i| format!("\"s{i}.corp.example.com\"")).collect();
+    settings.before.push_str(&format!(
+        "[dns]\nsearch_domains = [{}, \"corp.example.com\", \"example.net\"]\n",
+        list.join(", ")
+    ));
+    let installation = Installation::behind(&laptop.world, &settings, || laptop.system.command(BINARY));
+    let mut connector = installation.start();
+    let status = installation.status().expect("a status");
+    assert_eq!(status["dns"]["search_left_out"], serde_json::Value::Null, "{status:#}");
+    // The library hands the short name to systemd-resolved, which completes it for each link by that link's list.
+    let answer = laptop.system.run("resolvectl", &["query", "wiki"]).success();
+    assert!(answer.contains("wiki.corp.example.com") && answer.contains("link: ztna"), "{answer}");
+    laptop.assert_fetches("http://wiki/", web::SECRET_PHRASE);
+    laptop.assert_fetches("http://public/", web::PUBLIC_PHRASE);
+    let search = laptop.system.run("grep", &["^search", "/etc/resolv.conf"]).success();
+    let place = |domain: &str| search.split(' ').position(|word| word == domain);
+    assert!(place("corp.example.com") < place("example.net"), "the user's order: {search}");
+    assert!(place("s7.corp.example.com").is_some(), "more than six: {search}");
     installation.stop(&mut connector);
 }
 

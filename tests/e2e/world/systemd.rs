@@ -15,7 +15,7 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,systemd-resolved,libnss-resolv
 const EDITION: u32 = 1;
 
 /// Where the tree is kept from run to run: making it takes half a minute and the packages' download.
-const CACHE: &str = "/var/cache/openztna-tests";
+pub(crate) const CACHE: &str = "/var/cache/openztna-tests";
 
 /// How long making the tree may take on a busy machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);

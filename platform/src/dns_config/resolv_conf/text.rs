@@ -11,11 +11,10 @@ const FORMER: &str = "#openztna: ";
 /// Before the search line that is ours: the lines that it stands for are taken out of force.
 const OUR_SEARCH: &str = "#openztna: added to the search list, behind your own:\n";
 
-/// Domains of a search list that every C library takes (resolv.conf(5): glibc before 2.26).
-pub(crate) const MOST_SEARCH_DOMAINS: usize = 6;
-
-/// Characters of a search list that every C library takes (resolv.conf(5): 256 with the end of the text).
-const MOST_SEARCH_CHARACTERS: usize = 255;
+/// Characters of a search list that every C library takes: musl ignores a line that is longer than 254 with `search `
+/// (its `resolvconf.c`), glibc before 2.26 what is behind 256. The number of domains has had no limit in glibc since 2.26
+/// (2017); before, those behind the sixth were ignored.
+const MOST_SEARCH_CHARACTERS: usize = 247;
 
 /// The port of DNS (RFC 1035, 4.2).
 const PORT: u16 = 53;
@@ -49,7 +48,7 @@ pub(super) fn rewrite(original: &str, resolvers: &[IpAddr], search: Option<&[Str
 }
 
 /// What the text was before [`rewrite`]; `None` if it is none of ours.
-pub(super) fn recover(text: &str) -> Option<String> {
+pub(in crate::dns_config) fn recover(text: &str) -> Option<String> {
     let rest = text.strip_prefix(HEADER)?;
     let mut lines = rest.split_inclusive('\n').filter(|line| value_of_name_server(line).is_none()).peekable();
     if lines.next_if_eq(&OUR_SEARCH).is_some() {
@@ -58,21 +57,82 @@ pub(super) fn recover(text: &str) -> Option<String> {
     Some(lines.map(|line| line.strip_prefix(FORMER).unwrap_or(line)).collect())
 }
 
-/// The text's search list with `added` behind it, each only if it is new and every C library still takes it; `None` if
-/// nothing is to be added. Without a list of its own the text means `implied`, the domain of the host's name.
-pub(super) fn extend_search(original: &str, implied: Option<&str>, added: &[String]) -> Option<Vec<String>> {
+/// A search list, longer than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::dns_config) struct Extended {
+    /// All of it; `None` if nothing is to be added.
+    pub(in crate::dns_config) list: Option<Vec<String>>,
+    /// What found no room.
+    pub(in crate::dns_config) left_out: Vec<String>,
+}
+
+/// The text's search list with `added` behind it, each only if it is new and every C library still takes the line.
+/// Without a list of its own the text means `implied`, the domain of the host's name.
+pub(in crate::dns_config) fn extend_search(
+    original: &str,
+    implied: Option<&str>,
+    added: &[String],
+) -> Extended {
     let own = original.lines().filter_map(value_of_search).next_back();
     let mut list: Vec<String> =
         own.or(implied).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let before = list.len();
+    let mut left_out = Vec::new();
     for domain in added {
-        let is_new = !list.iter().any(|known| normal(known).eq_ignore_ascii_case(normal(domain)));
+        if list.iter().any(|known| normal(known).eq_ignore_ascii_case(normal(domain))) {
+            continue;
+        }
         let length: usize = list.iter().map(|known| known.len() + 1).sum();
-        if is_new && list.len() < MOST_SEARCH_DOMAINS && length + domain.len() <= MOST_SEARCH_CHARACTERS {
-            list.push(domain.clone());
+        let has_room = length + domain.len() <= MOST_SEARCH_CHARACTERS;
+        if has_room { list.push(domain.clone()) } else { left_out.push(domain.clone()) }
+    }
+    Extended { list: (list.len() > before).then_some(list), left_out }
+}
+
+/// The text's search list.
+pub(in crate::dns_config) fn search_list(text: &str) -> Vec<String> {
+    let own = text.lines().filter_map(value_of_search).next_back();
+    own.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// The domain of the host's name, which is the search list where there is no other (resolv.conf(5)).
+pub(in crate::dns_config) fn implied_domain() -> Option<String> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    host.split_once('.').map(|(_, domain)| domain.to_owned())
+}
+
+/// Whether one of our resolvers is in force in the text.
+pub(in crate::dns_config) fn lists_any(text: &str, resolvers: &[IpAddr]) -> bool {
+    name_servers(text).iter().any(|server| resolvers.contains(&server.ip()))
+}
+
+/// The text with `servers` in the place of our resolvers; one that does not list us stays as it is.
+pub(in crate::dns_config) fn replace_servers(
+    text: &str,
+    resolvers: &[IpAddr],
+    servers: &[SocketAddr],
+) -> String {
+    let is_ours = |line: &str| {
+        value_of_name_server(line).and_then(server).is_some_and(|server| resolvers.contains(&server.ip()))
+    };
+    let mut replaced = String::new();
+    let mut left: Vec<String> = servers.iter().map(line_of_server).collect();
+    left.retain(|line| !text.split_inclusive('\n').any(|other| other == line));
+    for line in text.split_inclusive('\n') {
+        if is_ours(line) {
+            replaced.extend(left.drain(..));
+        } else {
+            replaced.push_str(line);
         }
     }
-    (list.len() > before).then_some(list)
+    replaced
+}
+
+fn line_of_server(server: &SocketAddr) -> String {
+    match server {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("nameserver {}%{}\n", v6.ip(), v6.scope_id()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => format!("nameserver {}\n", server.ip()),
+    }
 }
 
 /// `corp.` is `corp`.
@@ -148,6 +208,16 @@ mod tests {
     }
 
     #[test]
+    fn servers_take_the_place_of_our_resolver() {
+        let servers = ["192.0.2.1:53".parse().unwrap(), "[fe80::1%2]:53".parse().unwrap()];
+        let text = "# x\nnameserver 100.100.0.1\nsearch a\nnameserver 192.0.2.1\nnameserver 100.100.0.1\n";
+        let replaced = replace_servers(text, &resolvers(), &servers);
+        assert_eq!(replaced, "# x\nnameserver fe80::1%2\nsearch a\nnameserver 192.0.2.1\n");
+        assert!(lists_any(text, &resolvers()) && !lists_any(&replaced, &resolvers()));
+        assert_eq!(replace_servers(&replaced, &resolvers(), &[]), replaced);
+    }
+
+    #[test]
     fn foreign_file_is_none_of_ours() {
         assert_eq!(recover("nameserver 192.0.2.1\n"), None);
         assert_eq!(recover(""), None);
@@ -155,14 +225,14 @@ mod tests {
 
     fn extended(original: &str, added: &[&str]) -> Option<String> {
         let added: Vec<_> = added.iter().map(|domain| (*domain).to_owned()).collect();
-        extend_search(original, Some("host.example"), &added).map(|list| list.join(" "))
+        extend_search(original, Some("host.example"), &added).list.map(|list| list.join(" "))
     }
 
     #[test]
     fn search_domains_stand_behind_the_users_own_which_stays_in_order() {
         let original = "search old.example\nsearch b.example\ta.example\nnameserver 192.0.2.53\n";
         let added = ["A.example.".to_owned(), "corp.example".to_owned()];
-        let list = extend_search(original, None, &added).unwrap();
+        let list = extend_search(original, None, &added).list.unwrap();
         let text = rewrite(original, &resolvers(), Some(&list));
         assert_eq!(
             text,
@@ -181,17 +251,18 @@ mod tests {
         assert_eq!(extended("search a\ndomain b\n", &["c"]).as_deref(), Some("b c"));
         assert_eq!(extended("searching a\n;search b\n", &["c"]).as_deref(), Some("host.example c"));
         assert_eq!(extended("search .\n", &["c"]).as_deref(), Some(". c"));
-        assert_eq!(extend_search("", None, &["c".to_owned()]), Some(vec!["c".to_owned()]));
+        assert_eq!(extend_search("", None, &["c".to_owned()]).list, Some(vec!["c".to_owned()]));
     }
 
     #[test]
     fn nothing_is_added_that_is_there_or_finds_no_room() {
         assert_eq!(extended("search a B\n", &["b", "A."]), None);
-        assert_eq!(extended("search 1 2 3 4 5\n", &["6", "7"]).as_deref(), Some("1 2 3 4 5 6"));
-        assert_eq!(extended("search 1 2 3 4 5 6 7\n", &["8"]), None);
-        let long = format!("search {}\n", "a".repeat(253));
-        assert_eq!(extended(&long, &["bb"]), None);
-        assert!(extended(&long, &["b"]).is_some());
+        assert_eq!(extended("search 1 2 3 4 5\n", &["6", "7"]).as_deref(), Some("1 2 3 4 5 6 7"));
+        let long = format!("search {}\n", "a".repeat(MOST_SEARCH_CHARACTERS - 2));
+        let added = ["bb".to_owned(), "b".to_owned(), "c".to_owned()];
+        let extended_long = extend_search(&long, None, &added);
+        assert_eq!(extended_long.left_out, ["bb", "c"]);
+        assert_eq!(extended_long.list.unwrap().join(" ").len(), MOST_SEARCH_CHARACTERS);
         assert_eq!(extended("search a\n", &[]), None);
     }
 
@@ -207,7 +278,7 @@ mod tests {
                 original.push('\n');
             }
             prop_assume!(!original.split('\n').any(|line| line.starts_with(FORMER)));
-            let search = extend_search(&original, None, &added);
+            let search = extend_search(&original, None, &added).list;
             let text = rewrite(&original, &resolvers(), search.as_deref());
             prop_assert_eq!(name_servers(&text), [SocketAddr::new(resolvers()[0], PORT)]);
             prop_assert_eq!(recover(&text).unwrap(), original);

@@ -12,11 +12,17 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 /// Bytes for the events of one read; more of them come with the next.
 const EVENT_BUFFER: usize = 4096;
 
+/// What a folder tells of its files.
+const FOLDER_EVENTS: WatchFlags =
+    WatchFlags::CLOSE_WRITE.union(WatchFlags::MOVED_TO).union(WatchFlags::CREATE).union(WatchFlags::DELETE);
+
 /// A watch of some files and of the folders they are in; readable when something happened.
 #[derive(Debug)]
 pub struct FileWatch {
     inotify: OwnedFd,
     paths: Vec<PathBuf>,
+    /// Watches of folders in which everything concerns.
+    folders: Vec<i32>,
 }
 
 impl FileWatch {
@@ -26,8 +32,21 @@ impl FileWatch {
     /// The system has no inotify instances left.
     pub fn new(paths: Vec<PathBuf>) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        let watch = Self { inotify, paths };
+        let watch = Self { inotify, paths, folders: Vec::new() };
         watch.arm();
+        Ok(watch)
+    }
+
+    /// Watches everything in some folders as well, which must be there.
+    ///
+    /// # Errors
+    /// The system has no inotify instances left, or a folder is not there.
+    pub fn with_folders(paths: Vec<PathBuf>, folders: &[PathBuf]) -> io::Result<Self> {
+        let mut watch = Self::new(paths)?;
+        for folder in folders {
+            let number = inotify::add_watch(&watch.inotify, folder, FOLDER_EVENTS | WatchFlags::ONLYDIR)?;
+            watch.folders.push(number);
+        }
         Ok(watch)
     }
 
@@ -54,12 +73,10 @@ impl FileWatch {
 
     /// Folders tell of replacement; the file itself of writes where it is a bind mount.
     fn arm(&self) {
-        let folder_events =
-            WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE;
         for path in &self.paths {
             let _ = inotify::add_watch(&self.inotify, path, WatchFlags::CLOSE_WRITE | WatchFlags::MODIFY);
             if let Some(folder) = path.parent() {
-                let _ = inotify::add_watch(&self.inotify, folder, folder_events | WatchFlags::ONLYDIR);
+                let _ = inotify::add_watch(&self.inotify, folder, FOLDER_EVENTS | WatchFlags::ONLYDIR);
             }
         }
     }
@@ -69,6 +86,9 @@ impl FileWatch {
             return true;
         }
         let Some(name) = event.file_name() else { return true };
+        if self.folders.contains(&event.wd()) {
+            return true;
+        }
         self.paths
             .iter()
             .any(|path| path.file_name().is_some_and(|own| own.as_encoded_bytes() == name.to_bytes()))
@@ -112,5 +132,18 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(watch.drain().unwrap());
         assert!(!watch.drain().unwrap());
+    }
+
+    #[test]
+    fn everything_in_a_watched_folder_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = folder.path().join("records");
+        fs::create_dir(&records).unwrap();
+        let watch = FileWatch::with_folders(vec![folder.path().join("file")], std::slice::from_ref(&records))
+            .unwrap();
+        fs::write(folder.path().join("other"), "x").unwrap();
+        assert!(!watch.drain().unwrap());
+        fs::write(records.join("eth0"), "x").unwrap();
+        assert!(watch.drain().unwrap());
     }
 }

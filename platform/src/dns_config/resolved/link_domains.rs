@@ -1,32 +1,51 @@
 //! Chooses what the link's domains are: which only route, which also complete short names, within what a link takes.
 
 use super::{Folded, fold_domains};
-use crate::dns_config::{Domains, resolv_conf::MOST_SEARCH_DOMAINS};
+use crate::dns_config::Domains;
 
 /// A domain, and whether it only routes: as the bus carries it.
 pub(super) type LinkDomain = (String, bool);
 
-/// The link's domains, at most `limit`: first those to search, in their order, then those that only route.
+/// What a link is given.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) domains: Vec<LinkDomain>,
+    pub(super) folded: Folded,
+    /// Wanted search domains that only route.
+    pub(super) not_searched: Vec<String>,
+}
+
+/// The link's domains, at most `limit`: first those to search, then those that only route.
 ///
-/// A domain of `known` is searched already, and so only routes here. Those to search are few, as they are elsewhere: the
-/// stub's resolv.conf lists them.
-pub(super) fn choose(domains: &Domains, known: &[String], limit: usize) -> (Vec<LinkDomain>, Folded) {
-    let is_known = |domain: &str| known.iter().any(|known| same(known, domain));
-    let mut chosen: Vec<LinkDomain> = Vec::new();
-    let (old, new): (Vec<&String>, Vec<&String>) = domains.search.iter().partition(|domain| is_known(domain));
-    for domain in new.into_iter().take(MOST_SEARCH_DOMAINS) {
-        add(&mut chosen, domain, false);
+/// `known` are those that the system and other links search already, in their order. systemd-resolved completes short
+/// names for each link with that link's own list, so that ours must have such a domain too. But the lists are also put
+/// together, ours first perhaps, so that the order of theirs would change if one were taken out of the midst: only those
+/// with which theirs begins are searched here as well, in their order.
+pub(super) fn choose(wanted: &Domains, known: &[String], limit: usize) -> Chosen {
+    let is_in = |list: &[String], domain: &str| list.iter().any(|other| same(other, domain));
+    let shared: Vec<&String> = known.iter().take_while(|known| is_in(&wanted.search, known)).collect();
+    let new = wanted.search.iter().filter(|domain| !is_in(known, domain));
+    let mut domains: Vec<LinkDomain> = Vec::new();
+    for domain in shared.into_iter().chain(new).take(limit.saturating_sub(wanted.exact.len())) {
+        add(&mut domains, domain, false);
     }
-    for domain in domains.exact.iter().chain(old.into_iter().take(MOST_SEARCH_DOMAINS)) {
-        add(&mut chosen, domain, true);
+    let not_searched: Vec<String> = wanted
+        .search
+        .iter()
+        .filter(|domain| !domains.iter().any(|(is, _)| same(is, domain)))
+        .cloned()
+        .collect();
+    let room = limit.saturating_sub(domains.len());
+    for domain in wanted.exact.iter().chain(&not_searched).take(room) {
+        add(&mut domains, domain, true);
     }
-    let uncovered = |domain: &&String| !chosen.iter().any(|(above, _)| covers(above, domain));
-    let routing: Vec<String> = domains.routing.iter().filter(uncovered).cloned().collect();
-    let folded = fold_domains(&routing, limit.saturating_sub(chosen.len()));
+    let uncovered = |domain: &&String| !domains.iter().any(|(above, _)| covers(above, domain));
+    let routing: Vec<String> = wanted.routing.iter().filter(uncovered).cloned().collect();
+    let folded = fold_domains(&routing, limit.saturating_sub(domains.len()));
     for domain in &folded.domains {
-        add(&mut chosen, domain, true);
+        add(&mut domains, domain, true);
     }
-    (chosen, folded)
+    Chosen { domains, folded, not_searched }
 }
 
 /// A domain that is given twice would be what it was given as last.
@@ -54,9 +73,10 @@ mod tests {
     }
 
     fn chosen(domains: &Domains, known: &[&str], limit: usize) -> Vec<String> {
-        let (chosen, _) = choose(domains, &texts(known), limit);
-        assert!(chosen.len() <= limit);
+        let chosen = choose(domains, &texts(known), limit);
+        assert!(chosen.domains.len() <= limit);
         chosen
+            .domains
             .into_iter()
             .map(|(domain, route_only)| if route_only { format!("~{domain}") } else { domain })
             .collect()
@@ -74,9 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_that_is_searched_already_only_routes() {
+    fn domains_that_are_searched_already_are_searched_here_where_that_changes_no_order() {
         let domains = Domains { search: texts(&["b.example", "a.example"]), ..Domains::default() };
-        assert_eq!(chosen(&domains, &["B.example."], 256), ["a.example", "~b.example"]);
+        assert_eq!(chosen(&domains, &["B.example."], 256), ["B.example.", "a.example"]);
+        assert_eq!(chosen(&domains, &["a.example", "b.example"], 256), ["a.example", "b.example"]);
+        assert_eq!(chosen(&domains, &["b.example", "x", "a.example"], 256), ["b.example", "~a.example"]);
+        assert_eq!(choose(&domains, &texts(&["x", "b.example"]), 256).not_searched, ["b.example"]);
     }
 
     #[test]
@@ -84,16 +107,17 @@ mod tests {
         let routing: Vec<String> = (0..400).map(|i| format!("h{i}.corp.example")).collect();
         let domains = Domains { routing, exact: texts(&["canary.net"]), search: texts(&["s.example"]) };
         assert_eq!(chosen(&domains, &[], 256), ["s.example", "~canary.net", "~corp.example"]);
-        let (_, folded) = choose(&domains, &[], 256);
+        let folded = choose(&domains, &[], 256).folded;
         assert_eq!((folded.replaced, folded.dropped), (400, 0));
     }
 
     #[test]
-    fn only_as_many_are_searched_as_every_program_takes() {
+    fn search_domains_without_a_place_are_told() {
         let search: Vec<String> = (0..9).map(|i| format!("s{i}")).collect();
-        assert_eq!(
-            chosen(&Domains { search, ..Domains::default() }, &[], 256),
-            ["s0", "s1", "s2", "s3", "s4", "s5"]
-        );
+        let domains = Domains { search, exact: texts(&["canary.net"]), ..Domains::default() };
+        let expected = ["s0", "s1", "s2", "~canary.net"];
+        assert_eq!(chosen(&domains, &[], 4), expected);
+        assert_eq!(choose(&domains, &[], 4).not_searched.len(), 6);
+        assert_eq!(chosen(&domains, &[], 256).len(), 10);
     }
 }
