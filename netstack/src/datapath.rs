@@ -79,6 +79,8 @@ pub struct Datapath {
     config: Config,
     policy: Policy,
     peers: Vec<Option<Peer>>,
+    /// There is no network: peers need not be woken to try in vain.
+    is_offline: bool,
     mappings: std::collections::HashMap<IpAddr, Mapping, FixedState>,
     conntrack: Conntrack,
     fragments: Fragments,
@@ -110,6 +112,7 @@ impl Datapath {
         Self {
             policy: Policy { is_blocked: true, ..Policy::default() },
             peers: Vec::new(),
+            is_offline: false,
             mappings: std::collections::HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             conntrack: Conntrack::new(MOST_FLOWS, hash_seed, random),
             fragments: Fragments::default(),
@@ -152,8 +155,16 @@ impl Datapath {
         }
     }
 
+    /// There is no network at all: no gateway is tried by itself until [`Self::reconnect`]. How long they have been out
+    /// of reach counts from now.
+    pub fn go_offline(&mut self, now: Instant) {
+        self.reconnect(now);
+        self.is_offline = true;
+    }
+
     /// The network changed or the machine woke up: every gateway makes a new session at once.
     pub fn reconnect(&mut self, now: Instant) {
+        self.is_offline = false;
         self.paths.distrust(now);
         for peer in self.peers.iter_mut().flatten() {
             peer.reconnect(&mut self.send, now);
@@ -219,16 +230,15 @@ impl Datapath {
 
     /// When [`Self::handle_timeout`] is due; `None`: nothing to wait for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let peers = self.peers.iter().flatten().filter_map(Peer::poll_timeout).min();
-        [peers, self.conntrack.poll_timeout(), self.paths.poll_timeout(), self.tcp.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let is_awake = !self.is_offline;
+        let peers = self.peers.iter().flatten().filter(|_| is_awake).filter_map(Peer::poll_timeout).min();
+        let paths = self.paths.poll_timeout().filter(|_| is_awake);
+        [peers, self.conntrack.poll_timeout(), paths, self.tcp.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.iter_mut().flatten().filter(|_| !self.is_offline) {
             if peer.poll_timeout().is_some_and(|at| at <= now) {
                 peer.advance(&mut self.send, now);
             }
@@ -237,7 +247,9 @@ impl Datapath {
             self.conntrack.sweep(now);
             self.fragments.expire(now);
         }
-        self.handle_path_timeout(now);
+        if !self.is_offline {
+            self.handle_path_timeout(now);
+        }
         self.tcp.handle_timeout(now);
         self.flush_tcp(now);
     }

@@ -136,6 +136,15 @@ impl SystemDns {
         }
     }
 
+    /// The device's network has changed: its servers are read anew, and what its owner writes next is answered at once.
+    pub(super) async fn follow_network(&mut self, guardian: &mut Guardian, target: Target<'_>) {
+        let is_excused = self.pacing.excuse(Instant::now());
+        self.renew(guardian, target).await;
+        if is_excused {
+            self.pacing.forget();
+        }
+    }
+
     /// Other names than before are ours, or complete short ones. What is left to another program for now is told when
     /// its time comes.
     pub(super) async fn change_domains(&mut self, guardian: &mut Guardian, target: Target<'_>) {

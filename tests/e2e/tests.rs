@@ -4,6 +4,7 @@ mod coexistence;
 mod crash;
 mod failover;
 mod faults;
+mod idle;
 mod ipv6;
 mod isolation;
 mod keys;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Test> {
         resolvconf::tests(),
         resolved::tests(),
         roam::tests(),
+        idle::tests(),
         coexistence::tests(),
         wars::tests(),
     ]

@@ -7,6 +7,7 @@ mod fragments;
 mod hostile;
 mod icmp;
 mod mtu;
+mod offline;
 mod refusals;
 mod renumber;
 mod revocation;

@@ -155,13 +155,13 @@ pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Rule> {
     let mut rule = Rule::new(family, 0, action(&message.header, u32::from(message.header.table)));
     rule.invert = message.header.flags.contains(RuleFlags::Invert);
     let mut mark = None;
-    let mut mask = u32::MAX;
+    let mut mask = None;
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Priority(priority) => rule.priority = *priority,
             RuleAttribute::Table(table) => rule.action = action(&message.header, *table),
             RuleAttribute::FwMark(value) => mark = Some(*value),
-            RuleAttribute::FwMask(value) => mask = *value,
+            RuleAttribute::FwMask(value) => mask = Some(*value),
             RuleAttribute::UidRange(range) => {
                 rule.uids = Some(UidRange { first: range.start, last: range.end });
             }
@@ -171,7 +171,10 @@ pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Rule> {
             _ => {}
         }
     }
-    rule.mark = mark.map(|value| Mark { value, mask });
+    if mark.is_some() || mask.is_some() {
+        // the kernel leaves out a mark that is 0
+        rule.mark = Some(Mark { value: mark.unwrap_or(0), mask: mask.unwrap_or(u32::MAX) });
+    }
     Some(rule)
 }
 

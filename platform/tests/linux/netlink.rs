@@ -107,7 +107,9 @@ fn rules_of_every_kind_read_back_and_only_ours_is_removed() {
         users.destination = Some("fd77::/16".parse().unwrap());
         let mut prohibit = Rule::new(Family::V4, 5202, RuleAction::Prohibit);
         prohibit.destination = Some("100.100.0.0/16".parse().unwrap());
-        for rule in [&lookup, &lookup, &users, &prohibit] {
+        let mut unmarked = Rule::new(Family::V6, 5203, RuleAction::Lookup(TABLE));
+        unmarked.mark = Some(Mark { value: 0, mask: FWMARK });
+        for rule in [&lookup, &lookup, &users, &prohibit, &unmarked] {
             netlink.add_rule(rule).unwrap();
         }
         let v4 = ip(&["rule"]);
@@ -120,13 +122,13 @@ fn rules_of_every_kind_read_back_and_only_ours_is_removed() {
         let v6 = ip(&["-6", "rule"]);
         assert!(v6.contains("5201:\tfrom all to fd77::/16 uidrange 1000-1001 lookup 52000 proto 90"), "{v6}");
         let read = netlink.rules().unwrap();
-        for rule in [&lookup, &users, &prohibit] {
+        for rule in [&lookup, &users, &prohibit, &unmarked] {
             assert!(read.contains(rule), "{rule:?}");
         }
 
         // A foreign rule that looks alike has another protocol: it stays.
         ip(&["rule", "add", "prio", "5202", "to", "100.100.0.0/16", "prohibit"]);
-        for rule in [&lookup, &users, &prohibit] {
+        for rule in [&lookup, &users, &prohibit, &unmarked] {
             assert!(netlink.delete_rule(rule).unwrap());
             assert!(!netlink.delete_rule(rule).unwrap());
         }

@@ -13,6 +13,7 @@ use super::own_state::Repairs;
 use super::{Command, Connection, local_networks, name_service, sockets};
 use crate::config::{Host, Prefix};
 use crate::connector::network_watch::{NetworkWatch, News, Picture};
+use crate::connector::system_dns::Target;
 use crate::connector::{Setup, network};
 
 /// New sessions because of the network are made at most this often: a link that flaps is no reason for a storm.
@@ -54,6 +55,9 @@ impl Connection {
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         self.surroundings.picture = self.take_picture(&facts.links).await?;
         self.surroundings.local = local_networks(&facts, Some(self.link));
+        if self.surroundings.picture.is_offline() {
+            self.go_offline().await;
+        }
         Ok(())
     }
 
@@ -74,15 +78,16 @@ impl Connection {
         let is_offline = picture.is_offline();
         self.surroundings.picture = picture;
         tracing::debug!(has_moved, is_offline, ?news, "the network has changed");
-        if has_moved && !is_offline {
-            self.reconnect().await;
+        match (has_moved, is_offline) {
+            (true, true) => self.go_offline().await,
+            (true, false) => self.reconnect().await,
+            (false, true | false) => {}
         }
         self.put_back_what_is_ours(&facts)?;
         self.avoid_collision(setup, &facts).await?;
         self.judge_overlap(setup, is_blocked, &facts).await?;
         if has_moved && !is_offline {
-            self.renew_dns().await;
-            self.endpoints.network_changed(name_service(&self.dns));
+            self.follow_dns().await;
         }
         Ok(())
     }
@@ -117,6 +122,23 @@ impl Connection {
         }
         let _ = self.commands.send(Command::Reconnect).await; // likewise
         self.surroundings.watch.rest(Instant::now() + RECONNECT_INTERVAL);
+    }
+
+    /// The network has servers of its own, and gateways' names may have other addresses in it.
+    async fn follow_dns(&mut self) {
+        let target = Target {
+            link: self.link,
+            resolvers: &self.resolvers,
+            domains: &self.plan.domains,
+            engine: &self.commands,
+        };
+        self.dns.follow_network(&mut self.guardian, target).await;
+        self.endpoints.network_changed(name_service(&self.dns));
+    }
+
+    async fn go_offline(&self) {
+        tracing::info!("there is no network: the gateways are tried again when there is one");
+        let _ = self.commands.send(Command::GoOffline).await; // an engine that ended tells so by itself
     }
 
     /// Looks at the ways to the gateways, and says of what it wants to hear from now on.

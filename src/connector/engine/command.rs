@@ -27,6 +27,8 @@ pub enum Command {
     Renumber(Renumbering, oneshot::Sender<usize>),
     /// Use these sockets toward gateways from now on, one a family that the system has.
     Rebind(Vec<platform::udp::UdpEndpoint>),
+    /// There is no network: try no gateway until [`Command::Reconnect`].
+    GoOffline,
     /// The network changed or the machine woke up: make new sessions with all gateways at once.
     Reconnect,
     /// The physical links' servers are these.
@@ -152,6 +154,7 @@ impl Engine {
                     tracing::warn!("failed to watch the new sockets: {error}; the former ones are kept");
                 }
             }
+            Command::GoOffline => self.datapath.go_offline(now),
             Command::Reconnect => self.datapath.reconnect(now),
             Command::SetSystemServers(servers) => {
                 self.loop_probe.plan(&servers, now);

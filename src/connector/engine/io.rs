@@ -81,6 +81,7 @@ impl Io {
         let by_family = by_family(&sockets);
         self.sockets = all_watched(sockets)?;
         (self.by_family, self.blocked) = (by_family, None);
+        (self.refused, self.last_error) = (0, None); // they speak of another network
         Ok(())
     }
 

@@ -25,11 +25,19 @@ pub(super) struct Pacing {
     /// How long we yield next.
     pause: Duration,
     yielded_until: Option<Instant>,
+    excused_at: Option<Instant>,
 }
 
 impl Pacing {
     pub(super) fn new() -> Self {
-        Self { set_at: None, renew_at: None, in_a_row: 0, pause: FIRST_PAUSE, yielded_until: None }
+        Self {
+            set_at: None,
+            renew_at: None,
+            in_a_row: 0,
+            pause: FIRST_PAUSE,
+            yielded_until: None,
+            excused_at: None,
+        }
     }
 
     /// It was set by us.
@@ -41,6 +49,23 @@ impl Pacing {
     pub(super) fn found_ours(&mut self, now: Instant) {
         self.in_a_row = self.in_a_row.saturating_sub(1);
         self.set(now);
+    }
+
+    /// The device's network changed: those who look after it write once more, which is no war. At most as often as it is
+    /// set in one; answers whether it was granted.
+    pub(super) fn excuse(&mut self, now: Instant) -> bool {
+        let is_too_soon = self.excused_at.is_some_and(|at| now.saturating_duration_since(at) < INTERVAL);
+        if self.is_yielded() || is_too_soon {
+            return false;
+        }
+        self.excused_at = Some(now);
+        self.forget();
+        true
+    }
+
+    /// The next change is answered at once.
+    pub(super) fn forget(&mut self) {
+        (self.set_at, self.renew_at, self.in_a_row) = (None, None, 0);
     }
 
     /// Another program changed it, or may have; while we yield: it was not quiet.
@@ -117,6 +142,19 @@ mod tests {
             has_changed = false;
         }
         set
+    }
+
+    #[test]
+    fn a_change_that_comes_with_another_network_is_answered_at_once() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut pacing = Pacing::new();
+        pacing.set(start);
+        pacing.disturbed(start + second);
+        assert!(pacing.renew_at().is_some_and(|at| at > start + second));
+        assert!(pacing.excuse(start + second));
+        pacing.disturbed(start + second * 2);
+        assert_eq!(pacing.renew_at(), Some(start + second * 2));
+        assert!(!pacing.excuse(start + second * 3), "a network that changes all the time is no excuse");
     }
 
     #[test]

@@ -146,6 +146,11 @@ fn what_another_program_removes_is_put_back() {
     let installation = install(&world);
     let mut connector = installation.start();
     assert_works(&world, &[]);
+    world.client.ip(&["link add noise0 type veth peer name noise1"]);
+    eventually(LIMIT, "the change is noticed", || {
+        connector.log().contains("the network has changed").then_some(())
+    });
+    assert_works(&world, &[]);
     assert!(!connector.log().contains("put back"), "nothing was missing: {}", connector.log());
     for words in
         ["rule flush pref 5150", "route flush table 31348", "addr flush dev ztna0", "link set ztna0 down"]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::agent::ticks;
 use crate::connector::{BY_NAME, Installation, Settings};
+use crate::dig;
 use crate::process::{Running, eventually, run};
 use crate::servers::{self, bind, ssh};
 use crate::suite::Test;
@@ -36,6 +37,11 @@ pub(crate) fn tests() -> Vec<Test> {
             name: "a_connection_outlives_a_sleep_in_which_the_network_changed",
             needs: &["named", "nft"],
             run: a_connection_outlives_a_sleep_in_which_the_network_changed,
+        },
+        Test {
+            name: "a_new_network_brings_its_own_resolver",
+            needs: &["dig", "named", "nft"],
+            run: a_new_network_brings_its_own_resolver,
         },
         Test {
             name: "a_link_that_flaps_brings_no_storm_of_handshakes",
@@ -89,6 +95,33 @@ fn a_connection_outlives_a_sleep_in_which_the_network_changed() {
     connector.signal("CONT");
     println!("gap after the sleep in ms: {}", ticks.gap_after(woken));
     ticks.assert_alive();
+    installation.stop(&mut connector);
+}
+
+fn a_new_network_brings_its_own_resolver() {
+    let world = World::new(ResolvConf::File);
+    let networks = [Access::new(&world, 1), Access::new(&world, 2)];
+    let (installation, mut connector) = start_behind(&world, &networks[0]);
+    let mut ticks = Ticks::start(&world);
+    let resolver = networks[1].router_address();
+    let zone =
+        "$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 192.0.2.1\nmenu A 192.0.2.7\n";
+    let hotel = [("hotel.example", zone.to_owned())];
+    world.start_once("bind-hotel", || {
+        bind::start(&world, &networks[1].router, "bind-hotel", &resolver, &hotel)
+    });
+    let start = ticks::now();
+    networks[0].leave(&world);
+    networks[1].enter(&world);
+    let lease = "printf 'nameserver %s\n' \"$1\" >/etc/resolv.conf"; // as a DHCP client does
+    world.on_client("sh", &["-c", lease, "sh", &resolver]).success();
+    println!("gap in ms: {}", ticks.gap_after(start));
+    eventually(SHORT, "the hotel's own names are answered", || {
+        let menu = dig::ask(&world.client, &[], "menu.hotel.example", "A");
+        (menu.data("A") == ["192.0.2.7"]).then_some(())
+    });
+    let protected = dig::ask(&world.client, &[], HOST, "A");
+    assert!(protected.status == "NOERROR" && !protected.shows_real_address(), "{}", protected.text);
     installation.stop(&mut connector);
 }
 

@@ -49,6 +49,11 @@ impl Access {
         format!("{}.2", self.inner_net())
     }
 
+    /// The router's address on the laptop's side.
+    pub(crate) fn router_address(&self) -> String {
+        format!("{}.1", self.inner_net())
+    }
+
     /// The laptop gets its address here and its default route, instead of any other.
     #[track_caller]
     pub(crate) fn enter(&self, world: &World) {
