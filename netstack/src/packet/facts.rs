@@ -95,7 +95,7 @@ impl Facts {
         let payload = slice.payload();
         let transport_at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
         let (source, destination) = addresses(bytes)?;
-        if is_source_routed(&slice) {
+        if is_source_routed(&slice) || is_jumbogram(&slice) {
             return None;
         }
         let transport = if payload.fragmented {
@@ -197,6 +197,14 @@ fn is_source_routed(slice: &IpSlice<'_>) -> bool {
             .clone()
             .into_iter()
             .any(|extension| matches!(extension, Ipv6ExtensionSlice::Routing(_))),
+    }
+}
+
+/// Whether an IPv6 packet leaves its length open (RFC 2675): etherparse takes all bytes there are, another reader none.
+fn is_jumbogram(slice: &IpSlice<'_>) -> bool {
+    match slice {
+        IpSlice::Ipv4(_) => false,
+        IpSlice::Ipv6(v6) => v6.header().payload_length() == 0,
     }
 }
 
@@ -304,6 +312,14 @@ mod tests {
             .unwrap();
             assert_eq!(Facts::parse(&packet).map(|facts| facts.transport_at), is_sound.then_some(24));
         }
+    }
+
+    #[test]
+    fn an_ipv6_packet_that_leaves_its_length_open_is_refused() {
+        let mut packet = crate::packets_for_tests::udp("[fd00::1]:5", "[fd00::2]:6", b"abcd");
+        assert!(Facts::parse(&packet).is_some());
+        packet[4..6].fill(0);
+        assert!(Facts::parse(&packet).is_none());
     }
 
     #[test]
