@@ -363,15 +363,16 @@ impl World {
             stream(From::Host, id, offset, length),
             "bytes of a connection were changed"
         );
-        let (mut end, mut count) = (offset, 0);
-        while let Some(at) = expected.iter().position(|entry| self.begins_at(entry, id, end, segment.flags)) {
+        let mut count = 0;
+        while let Some(at) =
+            expected.iter().position(|entry| self.is_within(entry, id, (offset, length), segment.flags))
+        {
             let entry = expected.remove(at);
-            let Answer::Tcp { length, .. } = self.inside[entry.inside].what else { break };
             if !entry.must {
                 self.note_arrival(id, self.inside[entry.inside].what);
             }
-            (end, count) = (end + length, count + 1);
-            if length == 0 || end >= offset + packet.payload().len() as u32 {
+            count += 1;
+            if length == 0 {
                 break;
             }
         }
@@ -383,13 +384,14 @@ impl World {
         }
     }
 
-    fn begins_at(&self, entry: &Expected, id: usize, at: u32, flags: u8) -> bool {
+    /// Whether what was sent is all in a segment, which may be joined from several.
+    fn is_within(&self, entry: &Expected, id: usize, (offset, length): (u32, u32), flags: u8) -> bool {
         let relevant = SYN | FIN | RST;
-        matches!(
-            self.inside[entry.inside].what,
-            Answer::Tcp { flow, from, flags: sent, .. }
-                if flow == id && from == at && sent & relevant == flags & relevant
-        )
+        let Answer::Tcp { flow, from, length: part, flags: sent } = self.inside[entry.inside].what else {
+            return false;
+        };
+        let is_inside = from >= offset && from + part <= offset + length && (part > 0) == (length > 0);
+        flow == id && is_inside && sent & relevant == flags & relevant
     }
 
     fn explain_error(&mut self, packet: &Packet, expected: &mut Vec<Expected>) {
