@@ -20,7 +20,7 @@ const PRIVATE: [(Ipv4Addr, u8); 3] = [
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
 ];
-/// Chains of another program that takes all of [`SHARED`] for itself.
+/// Chains of another program that takes all of 100.64.0.0/10 for itself.
 pub const FOREIGN_CHAINS: [&str; 2] = ["ts-input", "ts-forward"];
 /// Length of the IPv4 prefix in bits.
 const LENGTH_V4: u8 = 16;
