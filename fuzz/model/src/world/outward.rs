@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use netstack::counters::DropReason;
+
 use super::{Sent, World, device_address};
 use crate::payload::{From, first_sequence, frame, stream, tagged};
 use crate::reference::{Key, Known, Verdict, Way};
@@ -25,6 +27,8 @@ struct Outcome {
     frames: Vec<Vec<u8>>,
     drops: u64,
     refusals: u64,
+    /// It was dropped since there is no gateway to carry it.
+    has_no_way: bool,
 }
 
 impl World {
@@ -224,8 +228,14 @@ impl World {
 
     fn hand_in(&mut self, frame: &[u8]) -> Outcome {
         let (drops, refusals, now) = (self.drops(), self.refusals(), self.instant());
+        let ways = self.datapath.counters().get(DropReason::NoRoute);
         self.datapath.handle_tun_input(&mut frame.to_vec(), now);
-        Outcome { frames: self.frames(), drops: self.drops() - drops, refusals: self.refusals() - refusals }
+        Outcome {
+            frames: self.frames(),
+            drops: self.drops() - drops,
+            refusals: self.refusals() - refusals,
+            has_no_way: self.datapath.counters().get(DropReason::NoRoute) > ways,
+        }
     }
 
     /// What the outcome says; it must be among what is allowed.
@@ -252,7 +262,7 @@ impl World {
             }
             more => panic!("{} answers to one packet: {more:?}", more.len()),
         };
-        let to_nobody = verdict == Verdict::Drop && self.is_for_absent_gateway(key);
+        let to_nobody = outcome.has_no_way && self.is_for_absent_gateway(key);
         if to_nobody && allowed.contains(&Verdict::Pass) {
             return Verdict::Pass;
         }
@@ -330,7 +340,7 @@ impl World {
     /// How many packets were dropped so far, whatever the reason.
     pub(super) fn drops(&self) -> u64 {
         let counters = self.datapath.counters();
-        netstack::counters::DropReason::ALL.into_iter().map(|reason| counters.get(reason)).sum()
+        DropReason::ALL.into_iter().map(|reason| counters.get(reason)).sum()
     }
 
     /// How many packets were refused so far.
