@@ -209,7 +209,7 @@ impl Packet {
 
     fn ipv4(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
         let length = (20 + self.body.len()) as u16;
-        let part = self.part.unwrap_or(Part { id: 0, offset: 0, more: false });
+        let part = self.part.unwrap_or(Part { id: self.id(), offset: 0, more: false });
         let place = (part.offset / 8) as u16 | u16::from(part.more) << 13;
         let mut bytes = vec![0x45, 0];
         bytes.extend(length.to_be_bytes());
@@ -222,6 +222,13 @@ impl Packet {
         bytes[10..12].copy_from_slice(&sum.to_be_bytes());
         bytes.extend(&self.body);
         bytes
+    }
+
+    /// What may be cut on its way has an identification of its own (RFC 6864, section 4.2): that of its tag.
+    fn id(&self) -> u32 {
+        let is_tagged = matches!(self.protocol, UDP | ICMP);
+        let tag = self.body.get(8..).filter(|_| is_tagged).and_then(crate::payload::tag_of);
+        tag.map_or(0, |(_, tag)| tag as u32 + 1)
     }
 
     fn ipv6(&self, source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
