@@ -70,6 +70,8 @@ pub struct Flow {
     pub seen: u32,
     /// The device has reset it.
     pub is_reset: bool,
+    /// ICMP errors about it that the device may get.
+    pub errors_due: u32,
 }
 
 /// Whether a flow is still known.
@@ -181,6 +183,7 @@ impl Reference {
             is_vague: false,
             seen: 0,
             is_reset: false,
+            errors_due: 0,
         });
         self.live.insert(key, id);
         id

@@ -172,7 +172,15 @@ impl World {
         if choice[3].is_multiple_of(2) {
             bytes.truncate(bytes.len() - quoted.body.len() + 8);
         }
+        if choice[4].is_multiple_of(4) {
+            // whoever is outside what the gateway may carry says nothing to the device
+            let stranger = if flow.real.is_ipv6() { ip("2001:db8::9") } else { ip("8.8.8.8") };
+            let packet = Packet::unreachable(stranger, flow.local, &bytes);
+            self.host_sends(flow.gateway as usize, &packet, Answer::Stray);
+            return;
+        }
         let packet = Packet::unreachable(router, flow.local, &bytes);
+        self.reference.flows[id].errors_due += 1;
         self.host_sends(flow.gateway as usize, &packet, Answer::Error { flow: id });
     }
 
@@ -412,6 +420,8 @@ impl World {
         if let Some(at) = expected.iter().position(is_it) {
             expected.remove(at);
         }
+        let same = self.reference.flows.iter_mut().rev().find(|flow| flow.key == key && flow.errors_due > 0);
+        same.unwrap_or_else(|| panic!("a stranger's error about {key:?} came through")).errors_due -= 1;
         self.reference.flows[live].last_seen = self.now;
     }
 

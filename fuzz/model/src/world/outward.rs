@@ -95,7 +95,7 @@ impl World {
 
     pub(super) fn udp_out(&mut self, choice: Choice) {
         let again = self.some_flow(wire::UDP, choice[1], |_| true).filter(|_| choice[0].is_multiple_of(2));
-        let (is_ipv6, new_port) = (choice[0] % 8 == 3, 20_000 + self.sent.len() as u16);
+        let (is_ipv6, new_port) = (choice[0] % 8 == 3, 20_000 + u16::from(choice[6] % 16));
         let key = again.map(|id| self.reference.flows[id].key).unwrap_or_else(|| {
             let destination = self.pick(is_ipv6, choice[1]);
             let port = PORTS[usize::from(choice[2]) % PORTS.len()];
