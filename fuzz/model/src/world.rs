@@ -280,5 +280,5 @@ fn device_address(is_ipv6: bool) -> IpAddr {
 }
 
 fn first_addresses() -> impl Iterator<Item = Vec<IpAddr>> {
-    (0..NAMES.len()).map(|n| vec![ip(&format!("10.0.0.{}", 1 + n / 2)), ip(&format!("fd00::{}", 1 + n / 2))])
+    (0..NAMES.len()).map(|n| vec![ip(&format!("10.0.0.{}", 1 + n / 4)), ip(&format!("fd00::{}", 1 + n / 4))])
 }

@@ -150,7 +150,9 @@ impl World {
             return;
         }
         let now = self.now;
-        if let Some((other, Known::Yes)) = self.reference.inbound(gateway, key.0, port, (real, key.4), now) {
+        let other = self.reference.inbound(gateway, key.0, port, (real, key.4), now);
+        if let Some((other, Known::Yes)) = other.filter(|(other, _)| self.reference.flows[*other].key != key)
+        {
             panic!("{key:?} shares a port with {:?}", self.reference.flows[other].key);
         }
         self.reference.flows[id].local_port = Some(port);
