@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod connector;
+pub mod dialer;
 pub mod error;
 pub mod guardian;
 pub mod import;

@@ -8,6 +8,7 @@
 
 mod cache;
 mod counters;
+mod lookup;
 mod name;
 mod resolver;
 mod reverse_names;
@@ -22,6 +23,7 @@ mod wire;
 mod zones;
 
 pub use counters::Counters;
+pub use lookup::{LookupError, address_query, read_addresses};
 pub use name::{Name, NameError};
 pub use resolver::{Answer, Client, DropReason, Mapping, Outcome, Resolver};
 pub use rules::{Action, Pattern, Rule};

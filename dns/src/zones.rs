@@ -108,6 +108,11 @@ impl Zones {
         Ok(zones)
     }
 
+    /// Whether a name is resolved through a tunnel.
+    pub fn covers(&self, name: &Name) -> bool {
+        self.target(name.as_wire()).is_some()
+    }
+
     /// The gateway and grant of a name in wire format and lower case, if a rule grants it.
     pub(crate) fn granted(&self, name: &[u8]) -> Option<Granted> {
         grant_of(self.table.decide(name).action)

@@ -2,7 +2,6 @@
 
 use std::time::{Instant, SystemTime};
 
-use netstack::counters::RefusalReason;
 use netstack::datapath::Refusal as Refused;
 use netstack::path_mtu::Known;
 
@@ -10,6 +9,7 @@ use super::Setup;
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
 use crate::config::{Application, Gateway, keys};
+use crate::dialer::words;
 use crate::session::{Fault, Severity, View};
 use crate::status::{
     ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, Refusal, Status,
@@ -196,22 +196,6 @@ fn last_refusal(id: usize, connection: &Connection, snapshot: &Snapshot) -> Opti
         at: time(wall(refused.at, snapshot.at)),
         destination: Some(format!("{protocol}/{} at {}", refused.port, refused.destination)),
     })
-}
-
-fn words(reason: RefusalReason) -> &'static str {
-    match reason {
-        RefusalReason::Blocked => {
-            "Access denied: the connector is disconnected or blocks protected destinations"
-        }
-        RefusalReason::NoApplication => "Access denied: no application stands behind this address any more",
-        RefusalReason::PortNotAllowed => {
-            "Access denied: the application does not allow this port or protocol"
-        }
-        RefusalReason::TableFull => "Access denied: too many connections at one time",
-        RefusalReason::Revoked => "Access denied: the right was taken away while the connection was open",
-        RefusalReason::UnknownConnection => "the connection is not known any more: it must be opened anew",
-        RefusalReason::GatewayUnreachable => "the gateway does not answer",
-    }
 }
 
 fn drops(snapshot: Option<&Snapshot>) -> std::collections::BTreeMap<String, u64> {
