@@ -9,6 +9,8 @@ use foldhash::fast::FixedState;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
+use crate::packet::facts::Transport;
+
 pub use flow::{Flow, Side, TcpState};
 pub use key::{DeviceKey, TunnelKey};
 
@@ -20,8 +22,9 @@ const PORT_TRIES: usize = 64;
 const QUERY_LIFETIME: Duration = Duration::from_secs(10);
 /// Most queries under way in tunnels: three quarters of the dynamic ports, if all went to one server.
 const MOST_QUERIES: usize = 12_288;
-/// How often flows are looked through for those that ended.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// Flows are looked through for those that ended at most this often, so that one may be known for so much longer than
+/// its lifetime: a wake-up a minute at most, and the same as the shortest lifetime.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// A full table is looked through at most this often.
 const FULL_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,8 @@ pub struct Conntrack {
     most_flows: usize,
     random: ChaCha8Rng,
     swept_at: Option<Instant>,
+    /// No flow ends by silence before this: what is passed only moves its end away, unless it closes the flow.
+    sweep_due: Option<Instant>,
 }
 
 impl Conntrack {
@@ -64,6 +69,7 @@ impl Conntrack {
             most_flows,
             random,
             swept_at: None,
+            sweep_due: None,
         }
     }
 
@@ -114,8 +120,26 @@ impl Conntrack {
             self.flows.push(None);
         }
         self.flows[index as usize] = Some(flow);
-        self.swept_at.get_or_insert(now);
+        self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at);
         Some(index)
+    }
+
+    /// Takes note of a packet of a flow from `side`, of `payload` bytes behind the transport header; the flow.
+    pub fn note(
+        &mut self,
+        index: u32,
+        side: Side,
+        transport: &Transport,
+        payload: usize,
+        now: Instant,
+    ) -> Option<&mut Flow> {
+        let flow = self.flows.get_mut(index as usize)?.as_mut()?;
+        let before = flow.tcp;
+        flow.note(side, transport, payload, now);
+        if flow.tcp != before {
+            self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at);
+        }
+        Some(flow)
     }
 
     /// Forgets a flow.
@@ -149,10 +173,10 @@ impl Conntrack {
         }
     }
 
-    /// When [`Self::sweep`] is due: never while nothing is tracked.
+    /// When [`Self::sweep`] is due: never while no flow is tracked. Queries need none: the next one looks for those that
+    /// stayed unanswered.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let is_idle = self.by_device.is_empty() && self.queries.is_empty();
-        self.swept_at.filter(|_| !is_idle).map(|at| at + SWEEP_INTERVAL)
+        self.sweep_due.filter(|_| !self.by_device.is_empty())
     }
 
     /// Forgets flows that have ended or been silent for too long.
@@ -172,9 +196,13 @@ impl Conntrack {
     }
 
     fn remove_where(&mut self, mut ended: impl FnMut(&Flow) -> bool) {
+        self.sweep_due = None;
         for index in 0..self.flows.len() {
-            if self.flows[index].as_ref().is_some_and(&mut ended) {
+            let Some(flow) = &self.flows[index] else { continue };
+            if ended(flow) {
                 self.remove(index as u32);
+            } else {
+                self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at);
             }
         }
     }
@@ -205,6 +233,12 @@ impl Conntrack {
         let count = u32::from(DYNAMIC_PORTS.end() - DYNAMIC_PORTS.start()) + 1;
         DYNAMIC_PORTS.start() + (self.random.next_u32() % count) as u16
     }
+}
+
+/// When to sweep, if a flow ends at `end` unless it is heard of again.
+fn sooner(due: Option<Instant>, end: Instant, swept_at: Option<Instant>) -> Option<Instant> {
+    let end = swept_at.map_or(end, |at| end.max(at + SWEEP_INTERVAL));
+    Some(due.map_or(end, |due| due.min(end)))
 }
 
 #[cfg(test)]

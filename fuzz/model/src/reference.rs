@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::spec::{Spec, local_address};
 use crate::wire::{self, ACK, FIN, RST, SYN, Segment};
 
-/// Ended flows are looked for every half a minute: for so long nobody can tell whether one is still known.
+/// Ended flows are looked for once a minute: for so long nobody can tell whether one is still known.
 const GRACE: Duration = Duration::from_secs(61);
 
 /// A flow as the device sees it: protocol, its address and port, the address and port that it speaks to.

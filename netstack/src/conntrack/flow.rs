@@ -161,9 +161,14 @@ impl Flow {
         }
     }
 
-    /// Whether it has been silent for longer than its kind may be.
+    /// When it will have been silent for longer than its kind may be.
+    pub fn expires_at(&self) -> Instant {
+        self.last_seen + self.lifetime()
+    }
+
+    /// Whether it has been.
     pub fn is_expired(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last_seen) >= self.lifetime()
+        self.expires_at() <= now
     }
 
     /// Whether a full table may forget it: it is closed, or was never answered.

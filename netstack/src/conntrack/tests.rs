@@ -59,6 +59,46 @@ fn silent_flows_end_and_an_empty_table_sleeps() {
 const UDP_LIFE: Duration = Duration::from_secs(120);
 
 #[test]
+fn a_sweep_waits_for_the_earliest_end_and_is_made_once_a_minute_at_most() {
+    let (mut table, start) = (table(1_000), crate::packets_for_tests::start());
+    for second in 0..300u16 {
+        let at = start + Duration::from_secs(second.into());
+        table.insert(flow(UDP, "100.64.0.20", second, at), at).unwrap();
+    }
+    let mut sweeps = 0;
+    while let Some(due) = table.poll_timeout() {
+        assert!(sweeps > 0 || due == start + UDP_LIFE, "nothing ends earlier");
+        assert!(
+            table.iter().all(|(_, flow)| due <= flow.expires_at() + SWEEP_INTERVAL),
+            "none stays for long"
+        );
+        table.sweep(due);
+        sweeps += 1;
+    }
+    assert_eq!(sweeps, 6, "five minutes of ends, and the first");
+}
+
+#[test]
+fn a_connection_that_closes_is_forgotten_far_earlier_than_an_open_one() {
+    let (mut table, now) = (table(10), crate::packets_for_tests::start());
+    let index = table.insert(flow(TCP, "100.64.0.20", 1, now), now).unwrap();
+    let from = |table: &mut Conntrack, side, flags, at| {
+        let tcp =
+            Tcp { source: 0, destination: 0, sequence: 0, acknowledgement: 0, flags, header_length: 20 };
+        table.note(index, side, &Transport::Tcp(tcp), 0, at).unwrap();
+    };
+    from(&mut table, Side::Remote, Tcp::SYN | Tcp::ACK, now);
+    table.sweep(table.poll_timeout().unwrap());
+    let hours = Duration::from_secs(2 * 3600);
+    assert!(table.poll_timeout().unwrap() > now + hours, "an open one lets the table sleep");
+    let later = now + hours / 2;
+    from(&mut table, Side::Device, Tcp::RST, later);
+    assert_eq!(table.poll_timeout(), Some(later + Duration::from_secs(60)));
+    table.sweep(later + Duration::from_secs(60));
+    assert_eq!(table.iter().count(), 0);
+}
+
+#[test]
 fn queries_have_unpredictable_ports_and_are_forgotten() {
     let (mut table, now) = (table(10), crate::packets_for_tests::start());
     let key = flow(UDP, "100.64.0.20", 0, now).tunnel;

@@ -53,8 +53,8 @@ impl Datapath {
     }
 
     fn pass(&mut self, index: u32, facts: &Facts, now: Instant) -> Option<Way> {
-        let flow = self.conntrack.get_mut(index)?;
-        flow.note(Side::Device, &facts.transport, payload_length(facts), now);
+        let payload = payload_length(facts);
+        let flow = self.conntrack.note(index, Side::Device, &facts.transport, payload, now)?;
         let to = Translation {
             source: flow.local,
             destination: flow.tunnel.remote,

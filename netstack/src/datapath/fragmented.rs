@@ -74,8 +74,9 @@ impl Datapath {
         if matches!(first.transport, Transport::Echo { is_request: true, .. }) {
             return Err(DropReason::Unsolicited);
         }
-        let flow = self.conntrack.get_mut(index).ok_or(DropReason::Unsolicited)?;
-        flow.note(Side::Remote, &first.transport, payload_length(first), now);
+        let payload = payload_length(first);
+        let flow = self.conntrack.note(index, Side::Remote, &first.transport, payload, now);
+        let flow = flow.ok_or(DropReason::Unsolicited)?;
         let device = flow.device;
         Ok(Translation {
             source: device.destination,

@@ -93,11 +93,12 @@ impl Datapath {
     }
 
     fn deliver(&mut self, index: u32, facts: &Facts, now: Instant) {
-        let Some(flow) = self.conntrack.get_mut(index) else { return };
         if matches!(facts.transport, Transport::Echo { is_request: true, .. }) {
             return self.drop(DropReason::Unsolicited);
         }
-        flow.note(Side::Remote, &facts.transport, payload_length(facts), now);
+        let payload = payload_length(facts);
+        let flow = self.conntrack.note(index, Side::Remote, &facts.transport, payload, now);
+        let Some(flow) = flow else { return };
         let device = flow.device;
         let most = self.paths.limits(flow.tunnel.gateway).segment;
         let to = Translation {
