@@ -1,6 +1,7 @@
 //! The connector as a running program: from the configuration to an orderly end.
 
 pub mod address_pool;
+mod catalogue;
 mod connection;
 mod endpoints;
 pub mod engine;

@@ -31,6 +31,7 @@ use crate::tcp::{Limits, TcpStack};
 use crate::tun_batch::TunBatch;
 use crate::wireguard::{Peer, PeerConfig};
 
+pub use admission::Judgement;
 pub use mtu::PathFacts;
 pub use outbound::Handled;
 pub use refusals::Refusal;

@@ -1,5 +1,6 @@
 //! A connection: everything that is made on `up` and taken back on `down`, in an order that a kill at any moment survives.
 
+mod engine_thread;
 mod network_change;
 mod own_state;
 mod renumber;
@@ -7,28 +8,27 @@ mod replan;
 
 use std::net::{IpAddr, SocketAddr};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use anyhow::Context;
 use netstack::policy::Policy;
 use netstack::wireguard::PeerConfig;
+use platform::IpPrefix;
 use platform::netlink::{Netlink, NetworkFacts};
-use platform::socket_protect::FWMARK;
 use platform::tun::{Tun, TunConfig};
-use platform::udp::{UdpConfig, UdpEndpoint};
 use platform::undo::Undo;
-use platform::{Family, IpPrefix};
 use tokio::sync::{mpsc, oneshot};
 
 use super::address_pool::{self, AddressPool, Saved};
 use super::endpoints::{self, Endpoints, NameService};
-use super::engine::{ASSUMED_MTU, COMMAND_QUEUE, Command, Engine, Event, LARGEST_MTU, Parts, Snapshot};
+use super::engine::{ASSUMED_MTU, Command, Event, LARGEST_MTU, Snapshot};
 use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
 use super::{Setup, network, plan};
 use crate::config::{Gateway, Mtu, Prefix};
+use crate::dialer::Line;
 use crate::guardian::Guardian;
+use engine_thread::{sockets, start_engine};
 use network_change::Surroundings;
 
 /// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
@@ -48,6 +48,7 @@ pub(super) struct Connection {
     pub(super) notes: Vec<String>,
     guardian: Guardian,
     commands: mpsc::Sender<Command>,
+    line: Line,
     thread: JoinHandle<()>,
     link: u32,
     resolvers: Vec<IpAddr>,
@@ -129,6 +130,7 @@ impl Connection {
             changes,
             notes,
             commands: engine.commands,
+            line: engine.line,
             thread: engine.thread,
             link,
             resolvers,
@@ -143,6 +145,11 @@ impl Connection {
             () = self.dns.disturbed() => Disturbance::Dns,
             news = self.surroundings.changed() => Disturbance::Network(news),
         }
+    }
+
+    /// The way for dialers.
+    pub(super) fn line(&self) -> Line {
+        self.line.clone()
     }
 
     /// How things stand in the engine; `None` when it has ended.
@@ -228,6 +235,7 @@ struct Made {
     changes: Vec<String>,
     notes: Vec<String>,
     commands: mpsc::Sender<Command>,
+    line: Line,
     thread: JoinHandle<()>,
     link: u32,
     resolvers: Vec<IpAddr>,
@@ -245,6 +253,7 @@ impl Made {
             changes,
             notes,
             commands,
+            line,
             thread,
             link,
             resolvers,
@@ -260,73 +269,13 @@ impl Made {
             notes,
             guardian,
             commands,
+            line,
             thread,
             link,
             resolvers,
             written,
             surroundings,
         }
-    }
-}
-
-/// The running engine.
-struct Running {
-    commands: mpsc::Sender<Command>,
-    thread: JoinHandle<()>,
-}
-
-#[expect(clippy::too_many_arguments, reason = "it puts the parts together, once")]
-fn start_engine(
-    setup: &Setup,
-    tun: Tun,
-    plan: &Plan,
-    pool: &AddressPool,
-    addresses: dns::VirtualPool,
-    has_ipv6: bool,
-    events: mpsc::Sender<Event>,
-    seed: [u8; 32],
-) -> anyhow::Result<Running> {
-    let sockets = sockets()?;
-    let most_segments = sockets.iter().map(UdpEndpoint::max_gso_segments).min().unwrap_or(1);
-    let (resolver_v4, resolver_v6) = pool.resolver();
-    let config = netstack::Config {
-        seed,
-        resolver: (resolver_v4, has_ipv6.then_some(resolver_v6)),
-        pool: pool.networks(),
-        mtu: most_mtu(setup).into(),
-        can_join: tun.offloads().tcp_segmentation,
-        most_segments,
-    };
-    let datapath = netstack::Datapath::new(config, Instant::now());
-    let resolver = dns::Resolver::new(plan.zones.clone(), addresses, random());
-    let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-    let gateways = setup.config.gateways.len() as u32;
-    let follows_paths = setup.config.tunneling.mtu.value == Mtu::Auto;
-    let parts = Parts {
-        tun,
-        datapath,
-        resolver,
-        sockets,
-        mark: FWMARK,
-        gateways,
-        follows_paths,
-        commands: receiver,
-        events,
-    };
-    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
-    Ok(Running { commands, thread: thread.context("failed to start the engine")? })
-}
-
-/// The engine's own thread: nothing that happens elsewhere keeps packets waiting.
-fn run_engine(parts: Parts) {
-    let events = parts.events.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.context("failed to start the engine").and_then(|runtime| {
-        runtime.block_on(async { Engine::new(parts).context("failed to watch the TUN")?.run().await })
-    });
-    if let Err(error) = result {
-        tracing::error!("the engine ended: {error:#}");
-        let _ = events.blocking_send(Event::Ended); // a supervisor that is gone has nothing to mend
     }
 }
 
@@ -337,17 +286,6 @@ async fn allow(commands: &mpsc::Sender<Command>, policy: &Policy) {
     if commands.send(Command::SetPolicy(policy, reply)).await.is_ok() {
         let _ = answer.await; // an engine that ended tells so by itself
     }
-}
-
-/// One socket a family that the system has.
-fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
-    let bind = |family| UdpEndpoint::bind(&UdpConfig::new(family, Some(FWMARK)));
-    let mut sockets = vec![bind(Family::V4)?];
-    match bind(Family::V6) {
-        Ok(socket) => sockets.push(socket),
-        Err(error) => tracing::debug!("no IPv6 toward gateways: {error}"),
-    }
-    Ok(sockets)
 }
 
 fn peers(setup: &Setup, endpoints: &Endpoints) -> Vec<(u32, PeerConfig)> {

@@ -4,6 +4,7 @@
 //! It runs on a thread of its own; others talk to it through bounded channels.
 
 mod command;
+mod dialing;
 mod dns_tcp;
 mod io;
 mod loop_probe;
@@ -26,6 +27,7 @@ pub use path_mtu::{ASSUMED_MTU, LARGEST_MTU};
 use self::dns_tcp::DnsTcp;
 use self::io::Io;
 use self::system_upstream::SystemUpstream;
+use crate::dialer::Request;
 
 /// Commands that may wait; each is short.
 pub const COMMAND_QUEUE: usize = 16;
@@ -54,6 +56,8 @@ pub struct Parts {
     pub follows_paths: bool,
     /// Commands come in here.
     pub commands: mpsc::Receiver<Command>,
+    /// What dialers ask comes in here.
+    pub requests: mpsc::Receiver<Request>,
     /// Events go out here.
     pub events: mpsc::Sender<Event>,
 }
@@ -67,7 +71,9 @@ pub struct Engine {
     tcp: DnsTcp,
     upstream: SystemUpstream,
     loop_probe: loop_probe::LoopProbe,
+    questions: dialing::Questions,
     commands: mpsc::Receiver<Command>,
+    requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<Event>,
     observer: observe::Observer,
     path_observer: path_mtu::PathObserver,
@@ -81,6 +87,7 @@ enum Wake {
     Io(io::Ready),
     Reply(system_upstream::Reply),
     Command(Option<Command>),
+    Request(Request),
     Timer,
 }
 
@@ -99,7 +106,9 @@ impl Engine {
             tcp: DnsTcp::default(),
             upstream: SystemUpstream::new(parts.mark),
             loop_probe: loop_probe::LoopProbe::default(),
+            questions: dialing::Questions::default(),
             commands: parts.commands,
+            requests: parts.requests,
             events: parts.events,
             observer: observe::Observer::new(parts.gateways),
             path_observer: path_mtu::PathObserver::new(parts.follows_paths),
@@ -123,6 +132,7 @@ impl Engine {
                 Wake::Reply(reply) => self.handle_reply(reply, now),
                 Wake::Command(None | Some(Command::Stop)) => return Ok(()),
                 Wake::Command(Some(command)) => self.handle_command(command, now),
+                Wake::Request(request) => self.handle_request(request, now),
                 Wake::Timer => self.handle_timers(now),
             }
             self.settle(now);
@@ -136,6 +146,7 @@ impl Engine {
             command = self.commands.recv() => Wake::Command(command),
             ready = self.io.ready() => Wake::Io(ready),
             Some(reply) = self.upstream.next() => Wake::Reply(reply),
+            Some(request) = self.requests.recv() => Wake::Request(request),
             () = tokio::time::sleep_until(deadline.into()) => Wake::Timer,
         }
     }

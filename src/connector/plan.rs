@@ -1,6 +1,7 @@
 //! The configuration turned into what each leaf enforces: grants and networks for packets, rules and servers for names.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use anyhow::Context;
 use netstack::policy;
@@ -19,7 +20,7 @@ pub struct Plan {
     /// For the datapath.
     pub policy: policy::Policy,
     /// For the resolver.
-    pub zones: dns::Zones,
+    pub zones: Arc<dns::Zones>,
     /// The domains whose queries must reach the resolver, and those that complete short names.
     pub domains: Domains,
     /// Applications that cannot be offered, by index, and why in a sentence.
@@ -43,7 +44,7 @@ pub fn build(config: &Config, local_networks: &[Prefix]) -> anyhow::Result<Plan>
     };
     Ok(Plan {
         policy,
-        zones: zones.context("failed to build the rules of names")?,
+        zones: Arc::new(zones.context("failed to build the rules of names")?),
         domains: Domains {
             routing: routing_domains(config),
             exact: vec![dns::DOH_CANARY.to_owned()],

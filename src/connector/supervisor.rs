@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
-use super::{Setup, network, publish, reload};
+use super::{Setup, catalogue, network, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
+use crate::dialer::{Dialer, Switch};
 use crate::session::{Action, Fault, Input, Session, Severity};
 use crate::status::Status;
 
@@ -34,6 +35,7 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
     let session = Session::new(names);
     let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), None);
     let (publisher, status) = watch::channel(Arc::new(first));
+    let (_dialer, switch) = Dialer::new(Arc::new(catalogue::disconnected(&setup.config)));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
     let router = api::router(ControlHandle { status, commands }, Arc::new(api_access(&setup)));
     let (end_api, api_ended) = oneshot::channel::<()>();
@@ -44,6 +46,7 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
         setup,
         session,
         connection: None,
+        switch,
         publisher,
         since: SystemTime::now(),
         events,
@@ -73,6 +76,8 @@ struct Supervisor {
     setup: Setup,
     session: Session,
     connection: Option<Connection>,
+    /// Connects dialers while there is a connection.
+    switch: Switch,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -136,6 +141,7 @@ impl Supervisor {
             Action::BringUp => return Ok(self.bring_up().await),
             Action::TakeDown => {
                 self.retry_at = None;
+                self.switch.disconnect();
                 if let Some(connection) = self.connection.take() {
                     connection.take_down(&self.setup).await?;
                 }
@@ -152,7 +158,9 @@ impl Supervisor {
         match Connection::bring_up(&self.setup, self.events.clone()).await {
             Ok(connection) => {
                 let fault = publish::dns_fault(connection.dns.status());
+                self.switch.connect(connection.line());
                 self.connection = Some(connection);
+                self.say_what_is_protected();
                 (self.retry_at, self.retry_after) = (None, FIRST_RETRY);
                 fault.map(Input::SystemFault)
             }
@@ -168,6 +176,16 @@ impl Supervisor {
                 Some(Input::SystemFault(fault))
             }
         }
+    }
+
+    /// Lets dialers know what is protected now.
+    fn say_what_is_protected(&self) {
+        let config = &self.setup.config;
+        let catalogue = match &self.connection {
+            Some(connection) => catalogue::of(config, &connection.plan, &connection.pool),
+            None => catalogue::disconnected(config),
+        };
+        self.switch.set_catalogue(Arc::new(catalogue));
     }
 
     async fn set_blocked(&self, is_blocked: bool) {
@@ -246,6 +264,7 @@ impl Supervisor {
                 if let Err(error) = connection.follow_network(&self.setup, is_blocked, news).await {
                     tracing::warn!("failed to follow the network: {error:#}");
                 }
+                self.say_what_is_protected();
             }
         }
         self.judge_dns().await
@@ -305,6 +324,7 @@ impl Supervisor {
                 }
             }
         }
+        self.say_what_is_protected();
         self.publish().await;
         Ok(())
     }

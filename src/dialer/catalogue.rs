@@ -20,6 +20,8 @@ pub struct Catalogue {
     pub search: Vec<String>,
     /// Applications, by the ids that the policy uses.
     pub applications: Vec<ApplicationWords>,
+    /// What is protected is not known: everything counts as such.
+    pub is_everything: bool,
 }
 
 /// How a person knows an application.
@@ -34,12 +36,14 @@ pub struct ApplicationWords {
 impl Catalogue {
     /// Whether an address is one of ours.
     pub(super) fn has_address(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|network| network.contains(address))
+        self.is_everything || self.networks.iter().any(|network| network.contains(address))
     }
 
     /// The protected names that a program may mean by `text`, in the order in which they are to be tried.
     pub(super) fn protected_names(&self, text: &str) -> Vec<Name> {
-        let read = |text: &str| text.parse::<Name>().ok().filter(|name| self.zones.covers(name));
+        let read = |text: &str| {
+            text.parse::<Name>().ok().filter(|name| self.is_everything || self.zones.covers(name))
+        };
         let completed = self.search.iter().filter(|_| !text.contains('.'));
         let completed = completed.filter_map(|domain| read(&format!("{text}.{domain}")));
         completed.chain(read(text)).collect()

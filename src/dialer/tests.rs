@@ -22,6 +22,7 @@ fn catalogue() -> Arc<Catalogue> {
         networks: vec![Prefix { address: "10.77.0.0".parse().unwrap(), length: 16 }],
         search: vec!["corp.example.com".to_owned()],
         applications: vec![ApplicationWords { name: "wiki".to_owned(), ports: vec!["tcp/443".to_owned()] }],
+        is_everything: false,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Which flow a packet of the device belongs to, and whether a new one may begin.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::outbound::payload_length;
@@ -23,6 +23,31 @@ pub(super) struct Way {
     /// Number of the flow.
     pub(super) flow: u32,
     pub(super) to: Translation,
+}
+
+/// What the datapath would say to the first packet of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It may begin.
+    Allowed,
+    /// Policy, or the gateway's absence, says no.
+    Refused {
+        /// Why.
+        reason: RefusalReason,
+        /// The applications at that destination, by id.
+        applications: Vec<u32>,
+    },
+    /// The gateway carries no packets of this family, or not to this address.
+    NoRoute,
+}
+
+/// What a flow that may begin is made of.
+struct Admission {
+    gateway: u32,
+    grant: u32,
+    application: u32,
+    real: IpAddr,
+    local: IpAddr,
 }
 
 /// Why a flow does not begin, or not go on.
@@ -88,15 +113,8 @@ impl Datapath {
         if matches!(facts.transport, Transport::Echo { is_request: false, .. }) {
             return Err(Verdict::Drop(DropReason::NotOurs));
         }
-        let Mapping { gateway, real, grant } = self.destination(key.destination)?;
-        if self.policy.is_blocked {
-            return Err(Verdict::Refuse(grant, RefusalReason::Blocked));
-        }
-        let application = self.policy.application(grant, key.protocol, key.destination_port);
-        let application = application.ok_or(Verdict::Refuse(grant, RefusalReason::PortNotAllowed))?;
-        let peer = self.policy.gateways.get(gateway as usize).filter(|peer| peer.allows(real));
-        let local =
-            peer.and_then(|peer| peer.local_address(real)).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+        let Admission { gateway, grant, application, real, local } =
+            self.admit(key.destination, key.protocol, key.destination_port)?;
         opens(facts, grant)?;
         if self.is_lost(gateway, now) {
             return Err(Verdict::Refuse(grant, RefusalReason::GatewayUnreachable));
@@ -110,6 +128,47 @@ impl Datapath {
         };
         let flow = Flow::new(key, tunnel, local, grant, application, now);
         self.conntrack.insert(flow, now).ok_or(Verdict::Refuse(grant, RefusalReason::TableFull))
+    }
+
+    /// What policy says to a flow, whatever state the gateway is in.
+    fn admit(&self, destination: IpAddr, protocol: u8, port: u16) -> Result<Admission, Verdict> {
+        let Mapping { gateway, real, grant } = self.destination(destination)?;
+        if self.policy.is_blocked {
+            return Err(Verdict::Refuse(grant, RefusalReason::Blocked));
+        }
+        let application = self.policy.application(grant, protocol, port);
+        let application = application.ok_or(Verdict::Refuse(grant, RefusalReason::PortNotAllowed))?;
+        let peer = self.policy.gateways.get(gateway as usize).filter(|peer| peer.allows(real));
+        let local =
+            peer.and_then(|peer| peer.local_address(real)).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+        Ok(Admission { gateway, grant, application, real, local })
+    }
+
+    /// Says whether a flow of TCP or UDP (IANA number) may begin now, without beginning one. A refusal counts as one.
+    pub fn judge(&mut self, destination: SocketAddr, protocol: u8, now: Instant) -> Judgement {
+        let (address, port) = (destination.ip(), destination.port());
+        let verdict = match self.admit(address, protocol, port) {
+            Ok(admission) if !self.is_lost(admission.gateway, now) => return Judgement::Allowed,
+            Ok(admission) => Verdict::Refuse(admission.grant, RefusalReason::GatewayUnreachable),
+            Err(verdict) => verdict,
+        };
+        let (grant, reason) = match verdict {
+            Verdict::Refuse(grant, reason) => (grant, reason),
+            Verdict::Drop(DropReason::NotOurs) => (NO_GRANT, RefusalReason::NoApplication),
+            Verdict::Drop(_) => return Judgement::NoRoute,
+        };
+        self.refusals.note(Refusal {
+            grant,
+            reason,
+            protocol,
+            destination: address,
+            port,
+            at: now,
+            count: 0,
+        });
+        let grant = self.policy.grants.get(grant as usize);
+        let applications = grant.into_iter().flat_map(|grant| &grant.applications);
+        Judgement::Refused { reason, applications: applications.map(|application| application.id).collect() }
     }
 
     /// What stands behind an address of the device's packets.

@@ -28,7 +28,7 @@ impl Datapath {
             self.refusals.clear(); // they speak of grants that have changed
         }
         self.policy = policy;
-        let ended = self.judge();
+        let ended = self.judge_flows();
         self.end_flows(&ended, now);
         self.end_own_tcp(now);
         self.reset_device();
@@ -48,7 +48,7 @@ impl Datapath {
     }
 
     /// Gives each flow its grant and application under the policy of now; returns those that have none.
-    fn judge(&mut self) -> Vec<u32> {
+    fn judge_flows(&mut self) -> Vec<u32> {
         let Self { conntrack, mappings, policy, config, .. } = self;
         let mut ended = Vec::new();
         for (index, flow) in conntrack.iter_mut() {

@@ -73,7 +73,7 @@ impl Connection {
         let (reply, ended) = oneshot::channel();
         let policy = Policy { is_blocked, ..plan.policy.clone() };
         let gateways = setup.config.gateways.len() as u32;
-        let rules = Rules { policy, zones: plan.zones.clone(), gateways, peers };
+        let rules = Rules { policy, zones: (*plan.zones).clone(), gateways, peers };
         match self.commands.send(Command::SetRules(Box::new(rules), reply)).await {
             Ok(()) => ended.await.unwrap_or(0),
             Err(_) => 0,

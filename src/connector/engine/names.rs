@@ -6,6 +6,7 @@ use std::time::Instant;
 use dns::{Client, Outcome, Transmit, Transport, Via};
 use netstack::datapath::{Arrival, Mapping};
 
+use super::dialing::NOWHERE;
 use super::system_upstream::Reply;
 use super::{Engine, Event, wall};
 
@@ -96,6 +97,10 @@ impl Engine {
         let mut any = false;
         while let Some(answer) = self.resolver.poll_answer() {
             any = true;
+            if answer.client.local == NOWHERE {
+                self.questions.answer(answer.client.connection, &answer.payload);
+                continue;
+            }
             match answer.client.transport {
                 Transport::Udp => {
                     self.datapath.send_to_device(answer.client.local, answer.client.source, &answer.payload)

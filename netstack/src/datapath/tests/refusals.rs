@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::world::*;
 use crate::counters::{DropReason, RefusalReason};
+use crate::datapath::Judgement;
 use crate::packet::facts::{Facts, Tcp, Transport};
 use crate::packets_for_tests::{at, echo, ip, sound, tcp, tcp_facts, udp};
 use crate::policy::Policy;
@@ -145,4 +146,35 @@ fn an_open_connection_outlives_an_outage() {
     world.device_sends(&tcp("100.64.0.1:4001", "100.64.0.20:80", Tcp::SYN, (10, 0), &[]));
     assert_eq!(error(&world.frame()).0, [3, 1]);
     assert!(world.pump().iter().any(|packet| packet.ends_with(b"data")), "carried once it answers");
+}
+
+#[test]
+fn a_flow_is_judged_as_its_first_packet_would_be_and_none_begins() {
+    let mut world = World::new();
+    let now = world.now;
+    let refused =
+        |reason, applications: &[u32]| Judgement::Refused { reason, applications: applications.to_vec() };
+    for (address, judgement) in [
+        ("100.64.0.20:80", Judgement::Allowed),
+        ("10.77.128.1:80", Judgement::Allowed),
+        ("100.64.0.20:22", refused(RefusalReason::PortNotAllowed, &[0])),
+        ("100.64.0.250:80", refused(RefusalReason::NoApplication, &[])),
+        ("192.0.2.1:80", refused(RefusalReason::NoApplication, &[])),
+    ] {
+        assert_eq!(world.datapath.judge(at(address), crate::packet::TCP, now), judgement, "{address}");
+    }
+    assert_eq!(world.count(RefusalReason::PortNotAllowed), 1, "a person is told why");
+    assert!(world.pump().is_empty() && world.datapath.destinations().is_empty());
+}
+
+#[test]
+fn a_flow_to_a_gateway_that_is_lost_is_judged_unreachable() {
+    let mut world = World::without_session();
+    world.now += Duration::from_secs(60);
+    world.datapath.handle_timeout(world.now);
+    let judgement = world.datapath.judge(at("100.64.0.20:80"), crate::packet::TCP, world.now);
+    assert_eq!(
+        judgement,
+        Judgement::Refused { reason: RefusalReason::GatewayUnreachable, applications: vec![0] }
+    );
 }

@@ -1,0 +1,95 @@
+//! The engine's start, on a thread of its own.
+
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::Context;
+use platform::Family;
+use platform::socket_protect::FWMARK;
+use platform::tun::Tun;
+use platform::udp::{UdpConfig, UdpEndpoint};
+use tokio::sync::mpsc;
+
+use super::{most_mtu, random};
+use crate::config::Mtu;
+use crate::connector::Setup;
+use crate::connector::address_pool::AddressPool;
+use crate::connector::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts};
+use crate::connector::plan::Plan;
+use crate::dialer::{Line, REQUEST_QUEUE};
+
+/// The running engine.
+pub(super) struct Running {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) line: Line,
+    pub(super) thread: JoinHandle<()>,
+}
+
+#[expect(clippy::too_many_arguments, reason = "it puts the parts together, once")]
+pub(super) fn start_engine(
+    setup: &Setup,
+    tun: Tun,
+    plan: &Plan,
+    pool: &AddressPool,
+    addresses: dns::VirtualPool,
+    has_ipv6: bool,
+    events: mpsc::Sender<Event>,
+    seed: [u8; 32],
+) -> anyhow::Result<Running> {
+    let sockets = sockets()?;
+    let most_segments = sockets.iter().map(UdpEndpoint::max_gso_segments).min().unwrap_or(1);
+    let (resolver_v4, resolver_v6) = pool.resolver();
+    let config = netstack::Config {
+        seed,
+        resolver: (resolver_v4, has_ipv6.then_some(resolver_v6)),
+        pool: pool.networks(),
+        mtu: most_mtu(setup).into(),
+        can_join: tun.offloads().tcp_segmentation,
+        most_segments,
+    };
+    let datapath = netstack::Datapath::new(config, Instant::now());
+    let resolver = dns::Resolver::new((*plan.zones).clone(), addresses, random());
+    let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+    let (requests, request_receiver) = mpsc::channel(REQUEST_QUEUE);
+    let gateways = setup.config.gateways.len() as u32;
+    let follows_paths = setup.config.tunneling.mtu.value == Mtu::Auto;
+    let parts = Parts {
+        tun,
+        datapath,
+        resolver,
+        sockets,
+        mark: FWMARK,
+        gateways,
+        follows_paths,
+        commands: receiver,
+        requests: request_receiver,
+        events,
+    };
+    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
+    let line = Line { requests };
+    Ok(Running { commands, line, thread: thread.context("failed to start the engine")? })
+}
+
+/// The engine's own thread: nothing that happens elsewhere keeps packets waiting.
+fn run_engine(parts: Parts) {
+    let events = parts.events.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.context("failed to start the engine").and_then(|runtime| {
+        runtime.block_on(async { Engine::new(parts).context("failed to watch the TUN")?.run().await })
+    });
+    if let Err(error) = result {
+        tracing::error!("the engine ended: {error:#}");
+        let _ = events.blocking_send(Event::Ended); // a supervisor that is gone has nothing to mend
+    }
+}
+
+/// One socket a family that the system has.
+pub(super) fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
+    let bind = |family| UdpEndpoint::bind(&UdpConfig::new(family, Some(FWMARK)));
+    let mut sockets = vec![bind(Family::V4)?];
+    match bind(Family::V6) {
+        Ok(socket) => sockets.push(socket),
+        Err(error) => tracing::debug!("no IPv6 toward gateways: {error}"),
+    }
+    Ok(sockets)
+}
