@@ -9,6 +9,7 @@ pub mod net_monitor;
 pub mod netlink;
 pub mod paths;
 pub mod prefix;
+pub mod private_namespace;
 pub mod privileges;
 pub mod process;
 pub mod secret_file;

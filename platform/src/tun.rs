@@ -2,6 +2,8 @@
 
 mod linux;
 
+use serde::{Deserialize, Serialize};
+
 pub use linux::Tun;
 
 /// Length in bytes of the virtio_net_hdr before every packet, in host byte order (Linux `virtio_net.h`):
@@ -20,7 +22,7 @@ pub struct TunConfig {
 }
 
 /// What the kernel does for us, and expects of us, on this device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offloads {
     /// The header before a packet is real: partial checksums may come and may be sent.
     pub vnet_header: bool,

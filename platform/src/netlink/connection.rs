@@ -96,7 +96,7 @@ impl Netlink {
     /// Sends one request and visits each answer up to the acknowledgement or the end of the dump.
     ///
     /// Answers whether the dump is consistent: false when the tables changed while they were read.
-    pub(super) fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         kind: u16,
         flags: u16,

@@ -66,6 +66,17 @@ impl Netlink {
         self.set(message).map_err(|source| Error::system("set segments of", "link", index, source))
     }
 
+    /// Sets how many packets may wait for a link to take them.
+    ///
+    /// # Errors
+    /// No such link, no CAP_NET_ADMIN.
+    pub fn set_queue_length(&mut self, index: u32, packets: u32) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::TxQueueLen(packets));
+        self.set(message).map_err(|source| Error::system("set queue of", "link", index, source))
+    }
+
     /// Removes the link of this name; answers whether there was one.
     ///
     /// # Errors

@@ -70,10 +70,15 @@ impl Route {
     pub fn into_link(prefix: IpPrefix, table: u32, link: u32, source: Option<IpAddr>) -> Self {
         Self { prefix, table, link: Some(link), gateway: None, source, kind: RouteKind::Unicast }
     }
+
+    /// A route that makes all addresses of a prefix this device's own; `link` is the loopback.
+    pub fn local(prefix: IpPrefix, table: u32, link: u32) -> Self {
+        Self { prefix, table, link: Some(link), gateway: None, source: None, kind: RouteKind::Local }
+    }
 }
 
 impl Netlink {
-    /// Adds a route into a link, or replaces the one with the same prefix and table.
+    /// Adds a route, or replaces the one with the same prefix and table.
     ///
     /// # Errors
     /// The link is down or missing, no CAP_NET_ADMIN, a source that is no address of the device.
@@ -140,7 +145,7 @@ fn message(route: &Route) -> RouteMessage {
     message.header.address_family = Family::of(route.prefix.address()).to_netlink();
     message.header.destination_prefix_length = route.prefix.length();
     message.header.protocol = RouteProtocol::Other(PROTOCOL);
-    message.header.kind = RouteType::Unicast;
+    message.header.kind = kernel_kind(route.kind);
     message.header.scope = scope(route);
     // The header's own field has 8 bits; the attribute carries the whole number (rtnetlink(7)).
     message.header.table = u8::try_from(route.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
@@ -152,9 +157,12 @@ fn message(route: &Route) -> RouteMessage {
     message
 }
 
-/// IPv4 wants "link" for a destination that is reached without a next hop; IPv6 has no scopes.
+/// IPv4 wants "link" for a destination that is reached without a next hop, "host" for this device's own; IPv6 has no
+/// scopes.
 fn scope(route: &Route) -> RouteScope {
-    if route.gateway.is_none() && route.prefix.address().is_ipv4() {
+    if route.kind == RouteKind::Local {
+        RouteScope::Host
+    } else if route.gateway.is_none() && route.prefix.address().is_ipv4() {
         RouteScope::Link
     } else {
         RouteScope::Universe
@@ -197,6 +205,15 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet(address) => Some((*address).into()),
         RouteAddress::Inet6(address) => Some((*address).into()),
         _ => None,
+    }
+}
+
+fn kernel_kind(kind: RouteKind) -> RouteType {
+    match kind {
+        RouteKind::Unicast => RouteType::Unicast,
+        RouteKind::Local => RouteType::Local,
+        RouteKind::Refused => RouteType::Unreachable,
+        RouteKind::Other => RouteType::Unspec,
     }
 }
 

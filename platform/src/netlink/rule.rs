@@ -24,6 +24,9 @@ pub struct Rule {
     pub invert: bool,
     /// Packets of sockets of these users.
     pub uids: Option<UidRange>,
+    /// Packets that came in by the link of this name.
+    #[serde(default)]
+    pub input_link: Option<String>,
     /// Packets to these addresses.
     pub destination: Option<IpPrefix>,
     /// What becomes of them.
@@ -63,7 +66,16 @@ pub enum RuleAction {
 impl Rule {
     /// A rule that matches every packet, to be narrowed.
     pub fn new(family: Family, priority: u32, action: RuleAction) -> Self {
-        Self { family, priority, mark: None, invert: false, uids: None, destination: None, action }
+        Self {
+            family,
+            priority,
+            mark: None,
+            invert: false,
+            uids: None,
+            input_link: None,
+            destination: None,
+            action,
+        }
     }
 }
 
@@ -129,6 +141,7 @@ fn message(rule: &Rule) -> RuleMessage {
     if let Some(uids) = rule.uids {
         message.attributes.push(RuleAttribute::UidRange(RuleUidRange { start: uids.first, end: uids.last }));
     }
+    message.attributes.extend(rule.input_link.clone().map(RuleAttribute::Iifname));
     if let Some(destination) = rule.destination {
         message.header.dst_len = destination.length();
         message.attributes.push(RuleAttribute::Destination(destination.address()));
@@ -165,6 +178,7 @@ pub(crate) fn read(message: RouteNetlinkMessage) -> Option<Rule> {
             RuleAttribute::UidRange(range) => {
                 rule.uids = Some(UidRange { first: range.start, last: range.end });
             }
+            RuleAttribute::Iifname(name) => rule.input_link = Some(name.clone()),
             RuleAttribute::Destination(address) => {
                 rule.destination = IpPrefix::new(*address, message.header.dst_len).ok();
             }

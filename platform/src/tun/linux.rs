@@ -2,13 +2,16 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
 };
 
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 use super::{Offloads, TunConfig, VNET_HEADER_LEN};
-use crate::error::{Error, HINT_NET_ADMIN};
+use crate::{
+    error::{Error, HINT_NET_ADMIN},
+    netlink::Netlink,
+};
 
 /// Packets that wait in the kernel for us: Ethernet's default; TUN's own 500 drops bursts of several flows.
 const TX_QUEUE_LENGTH: u32 = 1000;
@@ -18,7 +21,7 @@ const LONGEST_PREFIX: usize = 12;
 
 /// A TUN device that is ours; the kernel removes it, its addresses and its routes when the last descriptor closes.
 pub struct Tun {
-    device: SyncDevice,
+    descriptor: OwnedFd,
     name: String,
     index: u32,
     offloads: Offloads,
@@ -35,6 +38,8 @@ impl Tun {
         check_prefix(&config.name_prefix)?;
         let device = open_device(config).map_err(|source| open_error(config, source))?;
         let tun = Self::describe(device).map_err(|source| open_error(config, source))?;
+        // The older way, an ioctl, is not open to a user namespace's root.
+        Netlink::open()?.set_queue_length(tun.index, TX_QUEUE_LENGTH)?;
         Ok(tun)
     }
 
@@ -61,13 +66,13 @@ impl Tun {
     /// `WouldBlock` when none waits; EBADFD (`File descriptor in bad state`) when the link was taken away.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.offloads.vnet_header {
-            return self.device.recv(buffer);
+            return Ok(rustix::io::read(&self.descriptor, buffer)?);
         }
         let Some((header, packet)) = buffer.split_at_mut_checked(VNET_HEADER_LEN) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         header.fill(0);
-        Ok(self.device.recv(packet)? + VNET_HEADER_LEN)
+        Ok(rustix::io::read(&self.descriptor, packet)? + VNET_HEADER_LEN)
     }
 
     /// Writes one packet that stands behind its header of [`VNET_HEADER_LEN`] bytes. One system call.
@@ -81,7 +86,18 @@ impl Tun {
         let Some(bytes) = buffer.get(start..) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        self.device.send(bytes).map(drop)
+        rustix::io::write(&self.descriptor, bytes)?;
+        Ok(())
+    }
+
+    /// A device that another process made and handed over, already non-blocking and closed on exec.
+    pub(crate) fn adopt(descriptor: OwnedFd, name: String, index: u32, offloads: Offloads) -> Self {
+        Self { descriptor, name, index, offloads }
+    }
+
+    /// The bare descriptor, to be handed to another process.
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
+        self.descriptor
     }
 
     fn describe(device: SyncDevice) -> io::Result<Self> {
@@ -91,19 +107,22 @@ impl Tun {
             tcp_segmentation: device.tcp_gso(),
             udp_segmentation: device.udp_gso(),
         };
-        Ok(Self { name: device.name()?, index: device.if_index()?, offloads, device })
+        let (name, index) = (device.name()?, device.if_index()?);
+        // SAFETY: the device gives its descriptor away and is gone with this call: nobody else owns it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(device.into_raw_fd()) };
+        Ok(Self { descriptor, name, index, offloads })
     }
 }
 
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.device.as_fd()
+        self.descriptor.as_fd()
     }
 }
 
 impl AsRawFd for Tun {
     fn as_raw_fd(&self) -> RawFd {
-        self.device.as_raw_fd()
+        self.descriptor.as_raw_fd()
     }
 }
 
@@ -135,7 +154,7 @@ fn build(config: &TunConfig, offload: bool) -> io::Result<SyncDevice> {
         .mtu(config.mtu)
         .enable(false)
         .with(|options| {
-            options.offload(offload).tx_queue_len(TX_QUEUE_LENGTH);
+            options.offload(offload);
         })
         .build_sync()
 }
