@@ -13,6 +13,7 @@ pub mod private_namespace;
 pub mod privileges;
 pub mod process;
 pub mod secret_file;
+pub mod socket_owner;
 pub mod socket_protect;
 pub mod tun;
 pub mod udp;
