@@ -10,6 +10,7 @@ mod network_watch;
 pub mod plan;
 mod publish;
 mod reload;
+mod service;
 mod supervisor;
 mod system_dns;
 
@@ -20,9 +21,12 @@ use anyhow::Context;
 use platform::dns_config::DnsMode;
 use platform::lock::FileLock;
 
+pub use service::{Service, ServiceOptions};
+
 use crate::config::keys::load_or_create_private_key;
 use crate::config::{Config, SecretKey, Sources};
 use crate::error::{Exit, Failure};
+use crate::signals::Signals;
 use crate::{guardian, telemetry};
 
 /// What `run` was told on the command line.
@@ -58,7 +62,20 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
             .hint("run it as root, or as a system service")
             .into());
     }
-    let state_dir = platform::paths::state_dir();
+    let (setup, lock) = prepare(config, platform::paths::state_dir(), options.dns_mode)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new().context("failed to listen for signals")?;
+        supervisor::supervise(setup, signals.next()).await
+    });
+    runtime.shutdown_background(); // a look-up of a gateway's name may still hang in the system
+    drop(lock);
+    result.map(|()| Exit::Success.into())
+}
+
+/// Takes the state folder, undoes what an earlier run left, and reads the keys.
+fn prepare(config: Config, state_dir: PathBuf, dns_mode: DnsMode) -> anyhow::Result<(Setup, FileLock)> {
     let lock = FileLock::of_instance(&state_dir).context("failed to start")?;
     for restored in guardian::restore(&platform::paths::journal(&state_dir))? {
         tracing::warn!("an earlier run was ended before it could undo its {}: done now", restored.undo);
@@ -66,13 +83,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));
     let keys = keys.collect::<Result<_, _>>()?;
     let access = access(&config)?;
-    let setup = Setup { config, keys, state_dir, dns_mode: options.dns_mode, access };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
-    let result = runtime.block_on(supervisor::supervise(setup));
-    runtime.shutdown_background(); // a look-up of a gateway's name may still hang in the system
-    drop(lock);
-    result.map(|()| Exit::Success.into())
+    Ok((Setup { config, keys, state_dir, dns_mode, access }, lock))
 }
 
 fn say_what_is_not_effective(config: &Config) {

@@ -10,5 +10,6 @@ pub mod error;
 pub mod guardian;
 pub mod import;
 pub mod session;
+mod signals;
 pub mod status;
 pub mod telemetry;

@@ -23,12 +23,11 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// then after twice as long each time, up to this.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
-/// Runs until a signal says so.
+/// Runs until `end` says why it is to end.
 ///
 /// # Errors
 /// When the control socket cannot be made, or what was changed cannot be undone.
-pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
-    let mut signals = Signals::new().context("failed to listen for signals")?;
+pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static str>) -> anyhow::Result<()> {
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
     let names = setup.config.gateways.iter().map(|gateway| gateway.name.clone());
@@ -57,11 +56,11 @@ pub(super) async fn supervise(setup: Setup) -> anyhow::Result<()> {
         hang_ups: signal(SignalKind::hangup()).context("failed to listen for signals")?,
         reload_failure: None,
     };
-    // a signal ends whatever is under way: what was dropped half done is its guardian's to undo
+    // the end ends whatever is under way: what was dropped half done is its guardian's to undo
     let worked = tokio::select! {
         result = supervisor.work() => result,
-        name = signals.next() => {
-            tracing::info!("{name}: disconnecting");
+        why = end => {
+            tracing::info!("{why}: disconnecting");
             Ok(())
         }
     };
@@ -373,23 +372,4 @@ fn api_access(setup: &Setup) -> Access {
         network::Access::Users(users) => Some(users.iter().copied().collect::<BTreeSet<_>>()),
     };
     Access::new(0, allowed)
-}
-
-/// The signals that end us.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
