@@ -38,6 +38,7 @@ pub struct Spec {
 
 impl Spec {
     /// Everything is granted: names on gateways 0, 1, 2, 0, networks on gateway 1.
+    #[allow(clippy::unusual_byte_groupings, reason = "a group a field")]
     pub const OPEN: Self = Self { bits: 0b01_11_11_11_11_11_1_0_0_00_10_01_00_1111 };
 
     /// Any bits are a policy.

@@ -22,11 +22,11 @@ impl World {
         }
         for (destination, datagram) in datagrams {
             check_sealed(&datagram);
-            self.from_device(destination, datagram);
+            self.take_datagram(destination, datagram);
         }
     }
 
-    fn from_device(&mut self, destination: SocketAddr, datagram: Vec<u8>) {
+    fn take_datagram(&mut self, destination: SocketAddr, datagram: Vec<u8>) {
         let is_cookie = datagram[0] == 3;
         if is_cookie && !site_of(destination).is_some_and(|gateway| self.sites[gateway].is_present) {
             return; // whoever sends a handshake of ours again in bad times gets one (WireGuard's paper, section 5.3)

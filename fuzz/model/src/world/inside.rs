@@ -20,7 +20,7 @@ impl World {
         let received = self.sites[gateway].wireguard.receive(from, datagram);
         self.trace(|| format!("gateway {gateway} gets message {}: {received:?}", datagram[0]));
         for answer in received.answers {
-            self.to_device(gateway, answer, None);
+            self.carry_in(gateway, answer, None);
         }
         if let Some(bytes) = received.packet {
             self.inside(gateway, &bytes);
@@ -28,7 +28,7 @@ impl World {
     }
 
     /// A gateway sends a datagram to the device, which may carry a packet of an internal host.
-    pub(super) fn to_device(&mut self, gateway: usize, bytes: Vec<u8>, carries: Option<usize>) {
+    pub(super) fn carry_in(&mut self, gateway: usize, bytes: Vec<u8>, carries: Option<usize>) {
         let site = &self.sites[gateway];
         if !site.is_up || !site.is_present || site.wireguard.device.is_none() {
             return;
@@ -194,7 +194,7 @@ impl World {
     pub(super) fn host_sends_as(&mut self, gateway: usize, bytes: &[u8], id: usize) {
         let (datagrams, carries) = self.sites[gateway].wireguard.send(bytes);
         for datagram in datagrams {
-            self.to_device(gateway, datagram, carries.then_some(id));
+            self.carry_in(gateway, datagram, carries.then_some(id));
         }
     }
 }

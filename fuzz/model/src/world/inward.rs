@@ -274,7 +274,7 @@ impl World {
             let gso = self.explain(&frame, &mut expected);
             self.trace(|| format!("the device gets {} bytes{gso}", frame.len() - 10));
         }
-        for left in expected.iter().filter(|left| left.must) {
+        if let Some(left) = expected.iter().find(|left| left.must) {
             let inside = &self.inside[left.inside];
             panic!(
                 "the device did not get {inside:?} of {:?}",
@@ -327,10 +327,10 @@ impl World {
         parts.push(packet);
         let id = part.id as usize - 1;
         expected.retain(|entry| entry.inside != id);
-        if let Some(Answer::Tagged { flow, .. }) = self.inside.get(id).map(|inside| inside.what) {
-            if part.offset == 0 {
-                self.note_arrival(flow, Answer::Tagged { flow, length: 0, is_part: true });
-            }
+        if let Some(Answer::Tagged { flow, .. }) = self.inside.get(id).map(|inside| inside.what)
+            && part.offset == 0
+        {
+            self.note_arrival(flow, Answer::Tagged { flow, length: 0, is_part: true });
         }
         let whole = together(self.parts_at_device.get_mut(&key)?)?;
         self.parts_at_device.remove(&key);

@@ -33,7 +33,7 @@ struct Outcome {
 
 impl World {
     pub(super) fn connect(&mut self, choice: Choice) {
-        let is_ipv6 = choice[0] % 4 == 0;
+        let is_ipv6 = choice[0].is_multiple_of(4);
         let port = PORTS[usize::from(choice[2]) % PORTS.len()];
         self.open(self.pick(is_ipv6, choice[1]), port, choice[3].is_multiple_of(2));
     }
@@ -122,7 +122,7 @@ impl World {
     }
 
     pub(super) fn echo_out(&mut self, choice: Choice) {
-        let is_ipv6 = choice[0] % 4 == 0;
+        let is_ipv6 = choice[0].is_multiple_of(4);
         self.echo(self.pick(is_ipv6, choice[1]), usize::from(choice[2]) * 4 + 13);
     }
 

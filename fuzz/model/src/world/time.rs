@@ -93,7 +93,7 @@ impl World {
         }
         for gateway in 0..GATEWAYS {
             if let Some(datagram) = self.sites[gateway].wireguard.tick() {
-                self.to_device(gateway, datagram, None);
+                self.carry_in(gateway, datagram, None);
             }
         }
     }
