@@ -20,8 +20,11 @@ const IDLE: u64 = 60;
 /// How long the connections that were open before may take to be forgotten.
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// Wake-ups a minute: the bar is 2, and a busy machine may bring some more by itself.
-const MOST_WAKE_UPS: u64 = 6;
+/// Wake-ups a minute: the bar.
+const MOST_WAKE_UPS: u64 = 2;
+
+/// However short the time, so many more: one event wakes several threads.
+const ALLOWANCE: u64 = 3;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![Test {
@@ -79,7 +82,8 @@ fn rests(connector: &Running, when: &str, seconds: u64) {
     thread::sleep(Duration::from_secs(seconds));
     let (woken, worked) = (wake_ups(connector) - woken, cpu_ticks(connector) - worked);
     println!("{when}: {woken} wake-ups and {worked} ticks of CPU in {seconds} s");
-    assert!(woken * 60 <= MOST_WAKE_UPS * seconds, "{when}: {woken} wake-ups in {seconds} s");
+    let most = MOST_WAKE_UPS * seconds / 60 + ALLOWANCE;
+    assert!(woken <= most, "{when}: {woken} wake-ups in {seconds} s, and {most} are borne");
 }
 
 /// How often its threads have gone to sleep by themselves (proc(5)).
