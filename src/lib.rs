@@ -13,3 +13,4 @@ pub mod session;
 mod signals;
 pub mod status;
 pub mod telemetry;
+pub mod user_stack;

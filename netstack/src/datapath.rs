@@ -40,8 +40,9 @@ pub use resolver_link::{Arrival, TcpEvent};
 /// Most flows of the device at one time; each takes about 250 bytes.
 const MOST_FLOWS: usize = 65_536;
 /// DNS over TCP: connections at one time, and the buffers of each: one message of 64 KiB either way.
+/// 64 packets are some 90 kB, 0.7 Gbit/s, a small part of the queue of a TUN (500 packets).
 const TCP_LIMITS: Limits =
-    Limits { max_flows: 512, buffer_bytes: 65_537, idle_timeout: Duration::from_secs(10) };
+    Limits { max_flows: 512, buffer_bytes: 65_537, idle_timeout: Duration::from_secs(10), pace_packets: 64 };
 /// Largest packet that is cut or made at a time: any IP packet.
 const SCRATCH: usize = 65_535 + 64;
 /// The TCP stack's number for the TUN; gateways have their own ids.

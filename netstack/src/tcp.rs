@@ -78,8 +78,12 @@ impl TcpStack {
     /// bytes of the largest IP packet that any link takes.
     pub fn new(seed: [u8; 32], mtu: usize, limits: Limits, now: Instant) -> Self {
         let mtu = mtu.clamp(MIN_MTU, MAX_MTU);
-        let buffer_bytes = limits.buffer_bytes.clamp(*BUFFER_RANGE.start(), *BUFFER_RANGE.end());
-        let limits = Limits { max_flows: limits.max_flows.max(1), buffer_bytes, ..limits };
+        let limits = Limits {
+            max_flows: limits.max_flows.max(1),
+            buffer_bytes: in_range(limits.buffer_bytes),
+            pace_packets: limits.pace_packets.max(1),
+            ..limits
+        };
         let clock = Clock::new(now);
         Self {
             limits,
@@ -97,6 +101,11 @@ impl TcpStack {
             time_wait: FlowQueue::default(),
             counters: Counters::default(),
         }
+    }
+
+    /// From now on new flows have buffers of so many bytes, instead of [`Limits::buffer_bytes`].
+    pub fn set_buffer_bytes(&mut self, bytes: usize) {
+        self.limits.buffer_bytes = in_range(bytes);
     }
 
     /// Takes connections to `local` on `link` from now on.
@@ -141,7 +150,12 @@ impl TcpStack {
     /// fragment, or neither of an open flow nor for a listener. The caller then refuses or drops it, or decides that
     /// it may pass, calls [`Self::listen`] and hands it in again.
     pub fn handle_packet(&mut self, link: u32, packet: &[u8], now: Instant) -> bool {
-        self.ingest(link, packet, now)
+        self.ingest(link, packet, now, |segment| segment.checksums_ok())
+    }
+
+    /// As [`Self::handle_packet`], for a packet whose checksums were verified before: that of a super-packet is open.
+    pub fn handle_verified_packet(&mut self, link: u32, packet: &[u8], now: Instant) -> bool {
+        self.ingest(link, packet, now, |_| true)
     }
 
     /// The next thing that happened. An id is good until its end is fetched here, or [`Self::abort`].
@@ -235,6 +249,10 @@ impl TcpStack {
     fn renew_interface(&mut self) {
         self.interface = new_interface(self.rng.next_u64(), self.mtu, &self.clock);
     }
+}
+
+fn in_range(buffer_bytes: usize) -> usize {
+    buffer_bytes.clamp(*BUFFER_RANGE.start(), *BUFFER_RANGE.end())
 }
 
 fn new_interface(random_seed: u64, mtu: usize, clock: &Clock) -> Interface {

@@ -62,7 +62,7 @@ impl TcpStack {
             return Turn::Idle;
         };
         let now = self.clock.stack_now();
-        let allowance = flow.pace.allowance(self.clock.now());
+        let allowance = flow.pace.allowance(self.limits.pace_packets, self.clock.now());
         let mut device =
             Device { inbound: None, outbox: &mut self.outbox, link: flow.key.link, mtu: self.mtu };
         for _ in 0..allowance {
@@ -79,7 +79,11 @@ impl TcpStack {
                 return Turn::Idle;
             }
         }
-        if flow.pace.is_spent() { Turn::Paced(flow.pace.resumes_at()) } else { Turn::Over }
+        if flow.pace.is_spent(self.limits.pace_packets) {
+            Turn::Paced(flow.pace.resumes_at())
+        } else {
+            Turn::Over
+        }
     }
 
     fn wake_at(&mut self, id: FlowId, at: Instant) {

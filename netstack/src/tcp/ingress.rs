@@ -11,7 +11,13 @@ use super::segment::Segment;
 use super::{FlowId, TcpStack};
 
 impl TcpStack {
-    pub(super) fn ingest(&mut self, link: u32, packet: &[u8], now: Instant) -> bool {
+    pub(super) fn ingest(
+        &mut self,
+        link: u32,
+        packet: &[u8],
+        now: Instant,
+        is_sound: impl FnOnce(&Segment<'_>) -> bool,
+    ) -> bool {
         let Some(segment) = Segment::parse(packet) else {
             return false;
         };
@@ -21,7 +27,7 @@ impl TcpStack {
         if flow.is_none() && !listening {
             return false;
         }
-        if !segment.checksums_ok() {
+        if !is_sound(&segment) {
             self.counters.bad_checksum += 1;
             return true;
         }

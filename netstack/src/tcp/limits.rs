@@ -12,6 +12,9 @@ pub struct Limits {
     /// How long an open flow with nothing to send may hear nothing before it is timed out. RFC 5382 REQ-5 asks for at
     /// least 2 h 4 min where programs expect TCP to last; RFC 7766 §6.2.3 for a few seconds where a name server serves.
     pub idle_timeout: Duration,
+    /// Packets that one flow may send in a millisecond: smoltcp itself would send all that the window allows at once.
+    /// To be a small part of the queue behind.
+    pub pace_packets: u32,
 }
 
 /// A connection attempt of ours ends after 30 s: SYNs at 0, 1, 3, 7 and 15 s (RFC 6298 back-off) have then had 15 s to
@@ -30,10 +33,6 @@ pub(super) const TIME_WAIT: Duration = Duration::from_secs(10);
 /// Half-open connections at one time; the oldest yields. 256 is the backlog at which usual kernels begin to shed: a
 /// local program answers a SYN-ACK within milliseconds, so only a flood reaches it.
 pub(super) const MAX_HALF_OPEN: usize = 256;
-
-/// Packets that one flow may send in [`PACE_INTERVAL`]: some 90 kB, 0.7 Gbit/s, a small part of the queue of a TUN
-/// (500 packets) or of a UDP socket. smoltcp itself would send all that the window allows at once.
-pub(super) const PACE_PACKETS: u32 = 64;
 
 /// The unit of pacing; 1 ms is the resolution of the timers that drive us.
 pub(super) const PACE_INTERVAL: Duration = Duration::from_millis(1);

@@ -15,7 +15,12 @@ use crate::tcp::{Event, FlowId, Limits, TcpStack};
 const LINK: u32 = 1;
 
 fn stack(world: &World) -> TcpStack {
-    let limits = Limits { max_flows: 8, buffer_bytes: 70_000, idle_timeout: Duration::from_secs(60) };
+    let limits = Limits {
+        max_flows: 8,
+        buffer_bytes: 70_000,
+        idle_timeout: Duration::from_secs(60),
+        pace_packets: 64,
+    };
     TcpStack::new([1; 32], 1_420, limits, world.now)
 }
 

@@ -33,7 +33,7 @@ pub(super) struct World {
 }
 
 pub(super) fn limits(max_flows: usize) -> Limits {
-    Limits { max_flows, buffer_bytes: 65_536, idle_timeout: Duration::from_secs(600) }
+    Limits { max_flows, buffer_bytes: 65_536, idle_timeout: Duration::from_secs(600), pace_packets: 64 }
 }
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the fake clock")]
