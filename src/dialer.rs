@@ -23,7 +23,7 @@ pub use error::DialError;
 pub use refusal::{Refusal, words};
 pub use request::{Denied, REQUEST_QUEUE, Request};
 pub use stream::Stream;
-pub use switch::{Line, Switch};
+pub use switch::{Line, Switch, Way};
 
 use switch::Shared;
 
@@ -111,7 +111,7 @@ impl Dialer {
         }
         match (allowed.as_slice(), refused) {
             ([], refused) => Err(refused.unwrap_or(DialError::NotFound)),
-            (allowed, _) => connect::first_of(allowed).await,
+            (allowed, _) => connect::first_of(&self.line()?, allowed).await,
         }
     }
 
@@ -134,8 +134,7 @@ impl Dialer {
     /// # Errors
     /// When there is no connection, or the system gives no socket.
     pub async fn bind_udp(&self, is_ipv6: bool) -> Result<Datagrams, DialError> {
-        let _ = self.line()?;
-        Datagrams::bind(is_ipv6).await.map_err(DialError::Io)
+        Datagrams::bind(&self.line()?, is_ipv6).await.map_err(DialError::from)
     }
 
     fn line(&self) -> Result<Line, DialError> {

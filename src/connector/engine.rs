@@ -17,10 +17,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dns::Resolver;
 use netstack::Datapath;
-use platform::tun::Tun;
 use tokio::sync::mpsc;
 
 pub use command::{Command, Event, GatewayFacts, Renumbering, Rules, Snapshot};
+pub use io::Device;
 pub use observe::GatewayState;
 pub use path_mtu::{ASSUMED_MTU, LARGEST_MTU};
 
@@ -40,8 +40,8 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// What the engine is made of.
 pub struct Parts {
-    /// The device.
-    pub tun: Tun,
+    /// Where packets of programs come from.
+    pub device: Device,
     /// The packet machine.
     pub datapath: Datapath,
     /// The name machine.
@@ -98,7 +98,7 @@ impl Engine {
     /// When the runtime cannot watch the TUN or a socket.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
         Ok(Self {
-            io: Io::new(parts.tun, parts.sockets)?,
+            io: Io::new(parts.device, parts.sockets)?,
             saved_generation: parts.resolver.pool().generation(),
             datapath: parts.datapath,
             resolver: parts.resolver,
@@ -158,6 +158,7 @@ impl Engine {
             self.save_at,
             self.observer.poll_timeout(),
             self.loop_probe.poll_timeout(),
+            self.io.poll_timeout(),
         ];
         machines.into_iter().flatten().fold(self.expire_at, Instant::min)
     }
@@ -178,7 +179,7 @@ impl Engine {
     /// Carries everything that the machines have to say to where it goes, until they are quiet.
     fn settle(&mut self, now: Instant) {
         self.pump_names(now);
-        self.io.flush(&mut self.datapath);
+        self.io.settle(&mut self.datapath, now);
         for event in self.observer.observe(&self.datapath, now) {
             self.tell(event);
         }

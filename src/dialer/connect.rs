@@ -4,10 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use platform::Family;
+use platform::private_namespace::Kind;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{DialError, Stream};
+use super::{DialError, Line, Stream, Way};
 
 /// The next address is tried beside the former ones after so long a silence (RFC 8305, section 5).
 const NEXT_AFTER: Duration = Duration::from_millis(250);
@@ -20,22 +22,22 @@ const MOST_ATTEMPTS: usize = 6;
 ///
 /// # Errors
 /// What the first of them to fail says.
-pub(super) async fn first_of(addresses: &[SocketAddr]) -> Result<Stream, DialError> {
+pub(super) async fn first_of(line: &Line, addresses: &[SocketAddr]) -> Result<Stream, DialError> {
     match addresses {
         [] => Err(DialError::NotFound),
-        [address] => attempt(*address).await.map_err(DialError::from),
-        several => race(several).await,
+        [address] => attempt(line.clone(), *address).await.map_err(DialError::from),
+        several => race(line, several).await,
     }
 }
 
-async fn race(addresses: &[SocketAddr]) -> Result<Stream, DialError> {
+async fn race(line: &Line, addresses: &[SocketAddr]) -> Result<Stream, DialError> {
     let mut waiting = addresses.iter().copied().take(MOST_ATTEMPTS);
     let mut attempts = JoinSet::new();
     let mut failure = None;
     loop {
         let is_last = match waiting.next() {
             Some(address) => {
-                attempts.spawn(attempt(address));
+                attempts.spawn(attempt(line.clone(), address));
                 false
             }
             None if attempts.is_empty() => return Err(failure.unwrap_or(DialError::NotFound)),
@@ -53,11 +55,26 @@ async fn race(addresses: &[SocketAddr]) -> Result<Stream, DialError> {
     }
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<Stream> {
-    let connect = TcpStream::connect(address);
-    let stream = tokio::time::timeout(PATIENCE, connect).await.map_err(|_| io::ErrorKind::TimedOut)??;
+async fn attempt(line: Line, address: SocketAddr) -> io::Result<Stream> {
+    tokio::time::timeout(PATIENCE, open(&line, address)).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+async fn open(line: &Line, address: SocketAddr) -> io::Result<Stream> {
+    let stream = match &line.way {
+        Way::Kernel => TcpStream::connect(address).await?,
+        Way::Namespace(broker) => {
+            let socket = broker.socket(Kind::Tcp, family(address.is_ipv6()))?;
+            TcpSocket::from_std_stream(socket.into()).connect(address).await?
+        }
+        Way::Stack => return line.connect(address).await.map(Stream::Flow),
+    };
     stream.set_nodelay(true)?; // what comes here was gathered by the program's own connection
     Ok(Stream::Tcp(stream))
+}
+
+/// As the broker names it.
+pub(super) fn family(is_ipv6: bool) -> Family {
+    if is_ipv6 { Family::V6 } else { Family::V4 }
 }
 
 #[cfg(test)]
@@ -72,8 +89,10 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             listener.local_addr().unwrap()
         };
-        assert!(first_of(&[closed, open]).await.is_ok());
-        assert!(matches!(first_of(&[closed, closed]).await, Err(DialError::ConnectionRefused)));
-        assert!(matches!(first_of(&[closed]).await, Err(DialError::ConnectionRefused)));
+        let (requests, _queue) = tokio::sync::mpsc::channel(1);
+        let line = Line { requests, way: Way::Kernel };
+        assert!(first_of(&line, &[closed, open]).await.is_ok());
+        assert!(matches!(first_of(&line, &[closed, closed]).await, Err(DialError::ConnectionRefused)));
+        assert!(matches!(first_of(&line, &[closed]).await, Err(DialError::ConnectionRefused)));
     }
 }

@@ -48,6 +48,7 @@ impl From<io::Error> for DialError {
             // an ICMP error "prohibited" is EHOSTUNREACH or EACCES, as the code has it
             io::ErrorKind::HostUnreachable | io::ErrorKind::PermissionDenied => Self::HostUnreachable,
             io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::NotConnected => Self::Disconnected,
             io::ErrorKind::QuotaExceeded | io::ErrorKind::ResourceBusy => Self::Busy,
             _ => Self::Io(error),
         }

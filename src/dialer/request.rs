@@ -1,11 +1,13 @@
 //! What a dialer asks of the engine.
 
+use std::io;
 use std::net::SocketAddr;
 
 use netstack::counters::RefusalReason;
 use tokio::sync::oneshot;
 
 use super::Protocol;
+use crate::user_stack::{FlowDatagrams, FlowStream};
 
 /// Requests that may wait for the engine; a dialer waits for room.
 pub const REQUEST_QUEUE: usize = 256;
@@ -30,6 +32,20 @@ pub enum Request {
         protocol: Protocol,
         /// The verdict.
         reply: oneshot::Sender<Result<(), Denied>>,
+    },
+    /// Open a flow of TCP over the stack in user space; of [`Way::Stack`](super::Way) only.
+    Connect {
+        /// Where to.
+        remote: SocketAddr,
+        /// The flow.
+        reply: oneshot::Sender<io::Result<FlowStream>>,
+    },
+    /// Make a socket for datagrams on the stack in user space; of [`Way::Stack`](super::Way) only.
+    Bind {
+        /// Its family.
+        is_ipv6: bool,
+        /// The socket.
+        reply: oneshot::Sender<io::Result<FlowDatagrams>>,
     },
 }
 

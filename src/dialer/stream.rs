@@ -7,11 +7,15 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::user_stack::FlowStream;
+
 /// A connection. A reset by the peer shows as [`io::ErrorKind::ConnectionReset`].
 #[derive(Debug)]
 pub enum Stream {
     /// The kernel's.
     Tcp(TcpStream),
+    /// One of the stack in user space.
+    Flow(FlowStream),
 }
 
 impl Stream {
@@ -35,6 +39,7 @@ impl Stream {
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Flow(stream) => stream.poll_read_ready(context),
         }
     }
 
@@ -42,6 +47,7 @@ impl Stream {
     pub fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Flow(stream) => stream.poll_write_ready(context),
         }
     }
 
@@ -52,6 +58,7 @@ impl Stream {
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Flow(stream) => stream.try_read(buffer),
         }
     }
 
@@ -62,6 +69,7 @@ impl Stream {
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Flow(stream) => stream.try_write(bytes),
         }
     }
 
@@ -72,6 +80,10 @@ impl Stream {
     pub fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => Ok(rustix::net::shutdown(stream, rustix::net::Shutdown::Write)?),
+            Self::Flow(stream) => {
+                stream.shutdown_write();
+                Ok(())
+            }
         }
     }
 
@@ -81,7 +93,14 @@ impl Stream {
             Self::Tcp(stream) => {
                 let _ = stream.set_zero_linger(); // gone already: the same
             }
+            Self::Flow(stream) => stream.reset(),
         }
+    }
+}
+
+impl From<FlowStream> for Stream {
+    fn from(stream: FlowStream) -> Self {
+        Self::Flow(stream)
     }
 }
 
@@ -99,6 +118,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Flow(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -107,18 +127,21 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Flow(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Flow(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Flow(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

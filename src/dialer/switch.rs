@@ -1,18 +1,34 @@
 //! What dialers share: a line to the engine while there is one, and the catalogue always.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dns::LookupError;
+use platform::private_namespace::SocketBroker;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Catalogue, DialError, Request};
+use crate::user_stack::{FlowDatagrams, FlowStream};
 
 /// A way to an engine that runs.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// Where its requests go.
     pub requests: mpsc::Sender<Request>,
+    /// What carries flows.
+    pub way: Way,
+}
+
+/// What carries flows to protected destinations.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// The kernel, routed into the TUN of the host.
+    Kernel,
+    /// The kernel, by sockets that are made in a private network.
+    Namespace(SocketBroker),
+    /// The engine's stack in user space.
+    Stack,
 }
 
 /// What dialers see.
@@ -51,6 +67,22 @@ impl Switch {
 }
 
 impl Line {
+    /// A flow over the stack in user space.
+    pub(super) async fn connect(&self, remote: SocketAddr) -> io::Result<FlowStream> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Connect { remote, reply };
+        self.requests.send(request).await.map_err(|_| io::ErrorKind::NotConnected)?;
+        answer.await.map_err(|_| io::ErrorKind::NotConnected)?
+    }
+
+    /// A socket for datagrams of the stack in user space.
+    pub(super) async fn bind(&self, is_ipv6: bool) -> io::Result<FlowDatagrams> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Bind { is_ipv6, reply };
+        self.requests.send(request).await.map_err(|_| io::ErrorKind::NotConnected)?;
+        answer.await.map_err(|_| io::ErrorKind::NotConnected)?
+    }
+
     pub(super) async fn ask(&self, request: Request) -> Result<(), DialError> {
         self.requests.send(request).await.map_err(|_| DialError::Disconnected)
     }

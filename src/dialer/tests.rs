@@ -42,7 +42,7 @@ fn answer(query: &[u8], flags: u16, addresses: &[[u8; 4]]) -> Vec<u8> {
 fn connected() -> (Dialer, Switch) {
     let (dialer, switch) = Dialer::new(catalogue());
     let (requests, mut queue) = mpsc::channel(REQUEST_QUEUE);
-    switch.connect(Line { requests });
+    switch.connect(Line { requests, way: Way::Kernel });
     tokio::spawn(async move {
         while let Some(request) = queue.recv().await {
             match request {
@@ -62,6 +62,7 @@ fn connected() -> (Dialer, Switch) {
                         Denied::Refused { reason: RefusalReason::PortNotAllowed, applications: vec![0] };
                     reply.send(if destination.port() == 443 { Ok(()) } else { Err(denied) }).unwrap();
                 }
+                Request::Connect { .. } | Request::Bind { .. } => panic!("only a stack is asked that"),
             }
         }
     });

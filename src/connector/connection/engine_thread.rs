@@ -14,9 +14,9 @@ use super::{most_mtu, random};
 use crate::config::Mtu;
 use crate::connector::Setup;
 use crate::connector::address_pool::AddressPool;
-use crate::connector::engine::{COMMAND_QUEUE, Command, Engine, Event, Parts};
+use crate::connector::engine::{COMMAND_QUEUE, Command, Device, Engine, Event, Parts};
 use crate::connector::plan::Plan;
-use crate::dialer::{Line, REQUEST_QUEUE};
+use crate::dialer::{Line, REQUEST_QUEUE, Way};
 
 /// The running engine.
 pub(super) struct Running {
@@ -54,7 +54,7 @@ pub(super) fn start_engine(
     let gateways = setup.config.gateways.len() as u32;
     let follows_paths = setup.config.tunneling.mtu.value == Mtu::Auto;
     let parts = Parts {
-        tun,
+        device: Device::Tun(tun),
         datapath,
         resolver,
         sockets,
@@ -66,7 +66,7 @@ pub(super) fn start_engine(
         events,
     };
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
-    let line = Line { requests };
+    let line = Line { requests, way: Way::Kernel };
     Ok(Running { commands, line, thread: thread.context("failed to start the engine")? })
 }
 

@@ -132,7 +132,7 @@ impl Engine {
         match command {
             Command::SetPolicy(policy, reply) => {
                 let ended = self.datapath.set_policy(policy, now);
-                self.io.flush(&mut self.datapath);
+                self.io.flush(&mut self.datapath, now);
                 let _ = reply.send(ended); // who asked may be gone
             }
             Command::SetRules(rules, reply) => {
@@ -175,7 +175,7 @@ impl Engine {
         self.resolver.set_zones(rules.zones);
         self.know_mappings();
         let ended = self.datapath.set_policy(rules.policy, now);
-        self.io.flush(&mut self.datapath); // resets leave through the sessions that end now
+        self.io.flush(&mut self.datapath, now); // resets leave through the sessions that end now
         self.observer.set_count(rules.gateways);
         for (id, peer) in rules.peers {
             match peer {
@@ -194,7 +194,7 @@ impl Engine {
         self.resolver.set_pool(table);
         let ended = self.datapath.renumber((ipv4, to.has_ipv6.then_some(ipv6)), to.pool.networks(), now);
         self.know_mappings();
-        self.io.flush(&mut self.datapath);
+        self.io.flush(&mut self.datapath, now);
         ended
     }
 
@@ -216,7 +216,7 @@ impl Engine {
             refusals: self.datapath.refusals().copied().collect(),
             refused: self.datapath.refused().collect(),
             drops: drops.filter(|(_, count)| *count > 0).collect(),
-            unsent: (self.io.refused, self.io.last_error.clone()),
+            unsent: (self.io.network.refused, self.io.network.last_error.clone()),
             addresses: self.resolver.pool().len(),
             exhausted: self.resolver.counters().pool_exhausted,
             servers: self.resolver.servers().collect(),

@@ -66,6 +66,16 @@ impl Engine {
             Request::Judge { destination, protocol, reply } => {
                 let _ = reply.send(self.judge(destination, protocol, now)); // likewise
             }
+            Request::Connect { remote, reply } => {
+                if let Some(stack) = self.io.device.stack() {
+                    stack.connect(remote, reply, now);
+                }
+            }
+            Request::Bind { is_ipv6, reply } => {
+                if let Some(stack) = self.io.device.stack() {
+                    let _ = reply.send(stack.bind_udp(is_ipv6)); // likewise
+                }
+            }
         }
     }
 

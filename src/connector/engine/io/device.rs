@@ -1,0 +1,100 @@
+//! The side of the device: a TUN of the host or of a private network, or the stack in user space behind the same frames.
+
+use std::io::ErrorKind;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use netstack::Datapath;
+use platform::tun::Tun;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::{clear_read, watched};
+use crate::user_stack::UserStack;
+
+/// Where packets of programs come from and go to.
+pub enum Device {
+    /// The kernel makes them.
+    Tun(Tun),
+    /// We do.
+    Stack(Box<UserStack>),
+}
+
+/// The same, watched by the runtime.
+pub(in crate::connector::engine) enum Watched {
+    Tun(AsyncFd<Tun>),
+    Stack(Box<UserStack>),
+}
+
+impl Watched {
+    pub(super) fn new(device: Device) -> std::io::Result<Self> {
+        Ok(match device {
+            Device::Tun(tun) => Self::Tun(watched(tun, Interest::READABLE)?),
+            Device::Stack(stack) => Self::Stack(stack),
+        })
+    }
+
+    /// Whether the device is gone; if not, the task is woken when it is.
+    pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // a link that was taken away is an error condition, which the runtime calls "closed for writing"
+            Self::Tun(tun) => tun.poll_write_ready(context).map(drop),
+            Self::Stack(_) => Poll::Pending,
+        }
+    }
+
+    /// Whether it has something for us; if not, the task is woken when it does.
+    pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tun(tun) => tun.poll_read_ready(context).map(drop),
+            Self::Stack(stack) => stack.poll_bell(context),
+        }
+    }
+
+    /// Reads one frame into `buffer`; `None`: there is none for now. The stack's are fetched otherwise.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> std::io::Result<Option<usize>> {
+        let Self::Tun(tun) = self else { return Ok(None) };
+        loop {
+            match tun.get_ref().recv(buffer) {
+                Ok(length) => return Ok(Some(length)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    clear_read(tun);
+                    return Ok(None);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Hands over all frames that wait; tells whether there were any.
+    pub(in crate::connector::engine) fn flush(&mut self, datapath: &mut Datapath, now: Instant) -> bool {
+        let mut any = false;
+        while let Some(frame) = datapath.poll_frame() {
+            any = true;
+            match self {
+                // the TUN takes what it can; what it does not is a lost packet, as on any link
+                Self::Tun(tun) => drop(tun.get_ref().send(frame)),
+                // a packet for none of its flows is one that came too late
+                Self::Stack(stack) => drop(stack.handle_frame(frame, now)),
+            }
+        }
+        any
+    }
+
+    /// The stack in user space, if that is what carries flows.
+    pub(in crate::connector::engine) fn stack(&mut self) -> Option<&mut UserStack> {
+        match self {
+            Self::Tun(_) => None,
+            Self::Stack(stack) => Some(stack),
+        }
+    }
+
+    /// When it is to be looked at though nothing rang.
+    pub(in crate::connector::engine) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Tun(_) => None,
+            Self::Stack(stack) => stack.poll_timeout(),
+        }
+    }
+}
