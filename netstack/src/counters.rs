@@ -25,11 +25,13 @@ pub enum DropReason {
     NoRoute,
     /// Longer than the path, and not to be cut: the device was told the size that passes.
     TooBig,
+    /// More of its kind than one sender may have in a second.
+    RateLimited,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::NotOurs,
         Self::Fragment,
@@ -41,6 +43,7 @@ impl DropReason {
         Self::BatchFull,
         Self::NoRoute,
         Self::TooBig,
+        Self::RateLimited,
     ];
 
     /// A stable code for `status` and logs.
@@ -57,6 +60,7 @@ impl DropReason {
             Self::BatchFull => "batch_full",
             Self::NoRoute => "no_route",
             Self::TooBig => "too_big",
+            Self::RateLimited => "rate_limited",
         }
     }
 }

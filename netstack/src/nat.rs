@@ -1,5 +1,7 @@
 //! Translation of addresses and ports in place, checksums included (RFC 3022, section 4.2).
 
+pub(crate) mod quoted;
+
 use std::net::IpAddr;
 
 use crate::packet::checksum;

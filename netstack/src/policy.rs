@@ -81,6 +81,16 @@ impl Protocol {
             _ => None,
         }
     }
+
+    /// Its IANA number; ICMP has one a family.
+    pub fn number(self, is_ipv6: bool) -> u8 {
+        match self {
+            Self::Tcp => packet::TCP,
+            Self::Udp => packet::UDP,
+            Self::Icmp if is_ipv6 => packet::ICMPV6,
+            Self::Icmp => packet::ICMP,
+        }
+    }
 }
 
 /// A range of ports of a protocol; ICMP has none and ignores them.

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::outbound::payload_length;
 use super::refusals::NO_GRANT;
 use super::{Datapath, Mapping, Refusal};
 use crate::conntrack::{DeviceKey, Flow, Side, TcpState, TunnelKey};
@@ -78,7 +77,7 @@ impl Datapath {
     }
 
     fn pass(&mut self, index: u32, facts: &Facts, now: Instant) -> Option<Way> {
-        let payload = payload_length(facts);
+        let payload = facts.payload_length();
         let flow = self.conntrack.note(index, Side::Device, &facts.transport, payload, now)?;
         let to = Translation {
             source: flow.local,

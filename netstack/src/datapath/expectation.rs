@@ -1,6 +1,5 @@
 //! Whether a packet of the device wants an answer: by that silence is told from having nothing to say.
 
-use super::outbound::payload_length;
 use crate::packet::facts::{Facts, Tcp, Transport};
 use crate::wireguard::Expectation;
 
@@ -9,7 +8,7 @@ pub(super) fn of(facts: &Facts) -> Option<Expectation> {
     match facts.transport {
         Transport::Tcp(tcp) if tcp.has(Tcp::RST) => None,
         Transport::Tcp(tcp) => {
-            let takes_numbers = tcp.has(Tcp::SYN) || tcp.has(Tcp::FIN) || payload_length(facts) > 0;
+            let takes_numbers = tcp.has(Tcp::SYN) || tcp.has(Tcp::FIN) || facts.payload_length() > 0;
             takes_numbers.then_some(Expectation::Sure)
         }
         Transport::Echo { is_request, .. } => is_request.then_some(Expectation::Sure),

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Datapath;
-use super::outbound::payload_length;
 use crate::conntrack::{Owner, Side, TunnelKey};
 use crate::counters::DropReason;
 use crate::fragments::{DatagramKey, Route};
@@ -74,7 +73,7 @@ impl Datapath {
         if matches!(first.transport, Transport::Echo { is_request: true, .. }) {
             return Err(DropReason::Unsolicited);
         }
-        let payload = payload_length(first);
+        let payload = first.payload_length();
         let flow = self.conntrack.note(index, Side::Remote, &first.transport, payload, now);
         let flow = flow.ok_or(DropReason::Unsolicited)?;
         let device = flow.device;

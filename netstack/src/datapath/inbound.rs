@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::outbound::payload_length;
 use super::{Arrival, Datapath};
 use crate::conntrack::{Owner, Side, TunnelKey};
 use crate::counters::DropReason;
@@ -96,7 +95,7 @@ impl Datapath {
         if matches!(facts.transport, Transport::Echo { is_request: true, .. }) {
             return self.drop(DropReason::Unsolicited);
         }
-        let payload = payload_length(facts);
+        let payload = facts.payload_length();
         let flow = self.conntrack.note(index, Side::Remote, &facts.transport, payload, now);
         let Some(flow) = flow else { return };
         let device = flow.device;

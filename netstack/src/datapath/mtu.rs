@@ -10,6 +10,7 @@ use super::Datapath;
 use crate::conntrack::{Conntrack, Owner, TunnelKey};
 use crate::packet::{ICMP, ICMPV6, echo};
 use crate::path_mtu::{Cause, Known, Limits, PathMtu, Probe};
+use crate::sealing::Parts;
 
 /// Hop limit of a request that a host is to answer (as Linux).
 const HOP_LIMIT: u8 = 64;
@@ -30,7 +31,7 @@ pub(super) struct Paths {
     /// The TUN's MTU, in bytes.
     ceiling: usize,
     list: Vec<Path>,
-    parts: fit::Parts,
+    parts: Parts,
     tells: tell::Tells,
 }
 
@@ -50,7 +51,7 @@ impl Paths {
         Self {
             ceiling,
             list: Vec::new(),
-            parts: fit::Parts::new(first_fragment_id),
+            parts: Parts::new(first_fragment_id),
             tells: tell::Tells::default(),
         }
     }

@@ -39,7 +39,7 @@ impl Datapath {
             return Handled::Done;
         };
         let packet = &mut packet[..facts.length];
-        let Some(offload) = settled(packet, &facts, offload) else {
+        let Some(offload) = segment::settle(packet, &facts, offload) else {
             self.drop(DropReason::Malformed);
             return Handled::Done;
         };
@@ -124,25 +124,5 @@ impl Datapath {
             IpAddr::V4(address) => address == v4,
             IpAddr::V6(address) => Some(address) == v6,
         }
-    }
-}
-
-/// Offload facts that agree with the packet: the checksum that is left open is the transport's own. That of an echo
-/// or of a packet within the payload is finished here. `None`: they contradict the packet; what they would have us
-/// write might change what was allowed.
-fn settled(packet: &mut [u8], facts: &Facts, offload: Offload) -> Option<Offload> {
-    if offload.checksum_start.is_none() || offload.is_of_transport(facts) {
-        return Some(offload);
-    }
-    let is_finished = offload.is_apart_from_ports(facts) && segment::finish_checksum(packet, &offload);
-    is_finished.then_some(Offload::NONE)
-}
-
-/// Bytes behind the transport header, of a whole super-packet.
-pub(super) fn payload_length(facts: &Facts) -> usize {
-    match facts.transport {
-        Transport::Tcp(tcp) => facts.transport_length() - tcp.header_length,
-        Transport::Udp { .. } | Transport::Echo { .. } => facts.transport_length() - 8,
-        Transport::Error | Transport::Fragment | Transport::Other => 0,
     }
 }

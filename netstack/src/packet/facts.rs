@@ -157,6 +157,15 @@ impl Facts {
         self.length - self.transport_at
     }
 
+    /// Bytes behind the transport header, of a whole super-packet; 0 where there are no ports.
+    pub fn payload_length(&self) -> usize {
+        match self.transport {
+            Transport::Tcp(tcp) => self.transport_length() - tcp.header_length,
+            Transport::Udp { .. } | Transport::Echo { .. } => self.transport_length() - 8,
+            Transport::Error | Transport::Fragment | Transport::Other => 0,
+        }
+    }
+
     /// Where the transport checksum is, from the packet's start; `None` for protocols that we do not translate.
     pub fn checksum_at(&self) -> Option<usize> {
         let offset = match self.protocol {

@@ -12,6 +12,10 @@ const TCP_HEADER: usize = 20;
 pub struct Fragment {
     /// The datagram's identification; 16 bits in IPv4.
     pub id: u32,
+    /// Where its content stands in the datagram, in bytes.
+    pub offset: usize,
+    /// It is not the last.
+    pub has_more: bool,
     /// The facts with the transport header, when this is the first fragment.
     pub first: Option<Facts>,
 }
@@ -19,31 +23,32 @@ pub struct Fragment {
 /// Reads a packet whose facts say [`Transport::Fragment`]; `None` when it is malformed, is of a protocol that is not
 /// translated, or hides its transport header (RFC 1858, RFC 3128).
 pub fn parse(packet: &[u8], facts: &Facts) -> Option<Fragment> {
-    let (id, offset) = if facts.is_ipv6() { ipv6(packet)? } else { ipv4(packet) };
+    let (id, offset, has_more) = if facts.is_ipv6() { ipv6(packet)? } else { ipv4(packet) };
     if offset > 0 {
         let is_hiding = facts.protocol == super::TCP && offset < TCP_HEADER;
-        return (!is_hiding).then_some(Fragment { id, first: None });
+        return (!is_hiding).then_some(Fragment { id, offset, has_more, first: None });
     }
     let transport = facts::transport(facts.protocol, packet.get(facts.transport_at..facts.length)?, false)?;
     match transport {
         Transport::Tcp(_) | Transport::Udp { .. } | Transport::Echo { .. } => {
-            Some(Fragment { id, first: Some(Facts { transport, ..*facts }) })
+            Some(Fragment { id, offset, has_more, first: Some(Facts { transport, ..*facts }) })
         }
         Transport::Error | Transport::Fragment | Transport::Other => None,
     }
 }
 
-/// Identification, and offset in bytes.
-fn ipv4(packet: &[u8]) -> (u32, usize) {
+/// Identification, offset in bytes, and whether more follow.
+fn ipv4(packet: &[u8]) -> (u32, usize, bool) {
     let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-    (word(4).into(), usize::from(word(6) & 0x1fff) * 8)
+    (word(4).into(), usize::from(word(6) & 0x1fff) * 8, packet[6] & 0x20 != 0)
 }
 
-fn ipv6(packet: &[u8]) -> Option<(u32, usize)> {
+fn ipv6(packet: &[u8]) -> Option<(u32, usize, bool)> {
     let slice = Ipv6Slice::from_slice(packet).ok()?;
     slice.extensions().clone().into_iter().find_map(|extension| match extension {
         Ipv6ExtensionSlice::Fragment(header) => {
-            Some((header.identification(), usize::from(header.fragment_offset().value()) * 8))
+            let offset = usize::from(header.fragment_offset().value()) * 8;
+            Some((header.identification(), offset, header.more_fragments()))
         }
         Ipv6ExtensionSlice::HopByHop(_)
         | Ipv6ExtensionSlice::Routing(_)

@@ -17,6 +17,14 @@ const PROHIBITED_V6: [u8; 2] = [1, 1];
 const HOST_UNREACHABLE_V4: [u8; 2] = [3, 1];
 /// ICMPv6 destination unreachable, address unreachable (RFC 4443, section 3.1).
 const ADDRESS_UNREACHABLE_V6: [u8; 2] = [1, 3];
+/// ICMP destination unreachable, port unreachable (RFC 792).
+const PORT_UNREACHABLE_V4: [u8; 2] = [3, 3];
+/// ICMPv6 destination unreachable, port unreachable (RFC 4443, section 3.1).
+const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
+/// ICMP time exceeded in transit (RFC 792).
+const TIME_EXCEEDED_V4: [u8; 2] = [11, 0];
+/// ICMPv6 time exceeded, hop limit exceeded in transit (RFC 4443, section 3.3).
+const TIME_EXCEEDED_V6: [u8; 2] = [3, 0];
 
 /// Largest packet that this file writes, in bytes.
 pub const LARGEST: usize = 40 + 8 + QUOTED;
@@ -57,6 +65,27 @@ pub fn write_unreachable(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option
     };
     let codes = [HOST_UNREACHABLE_V4, ADDRESS_UNREACHABLE_V6];
     is_answered.then(|| write_error(out, codes, 0, &packet[..facts.length], facts))?
+}
+
+/// Whether an ICMP or ICMPv6 error says that nobody listens on the port.
+pub fn is_port_unreachable(packet: &[u8], facts: &Facts) -> bool {
+    let code = [PORT_UNREACHABLE_V4, PORT_UNREACHABLE_V6][usize::from(facts.is_ipv6())];
+    packet.get(facts.transport_at..).is_some_and(|icmp| icmp.starts_with(&code))
+}
+
+/// Writes the answer that says that nobody listens on the port of a datagram. Otherwise as [`write()`].
+pub fn write_port_unreachable(out: &mut [u8], packet: &[u8], facts: &Facts) -> Option<usize> {
+    let codes = [PORT_UNREACHABLE_V4, PORT_UNREACHABLE_V6];
+    write_error(out, codes, 0, &packet[..facts.length], facts)
+}
+
+/// Writes what the router `source` answers to a packet whose last hop it is. Otherwise as [`write()`].
+pub fn write_time_exceeded(out: &mut [u8], source: IpAddr, packet: &[u8], facts: &Facts) -> Option<usize> {
+    if facts.transport == Transport::Error {
+        return None;
+    }
+    let codes = [TIME_EXCEEDED_V4, TIME_EXCEEDED_V6];
+    write_error(out, codes, 0, &packet[..facts.length], &Facts { destination: source, ..*facts })
 }
 
 /// The reset that answers a segment (RFC 9293, section 3.10.7.1); none for a reset.

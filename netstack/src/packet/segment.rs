@@ -22,6 +22,17 @@ pub fn finish_checksum(packet: &mut [u8], offload: &Offload) -> bool {
     true
 }
 
+/// Offload facts that agree with the packet: the checksum that is left open is the transport's own. That of an echo
+/// or of a packet within the payload is finished here. `None`: they contradict the packet; what they would have us
+/// write might change what was allowed.
+pub fn settle(packet: &mut [u8], facts: &Facts, offload: Offload) -> Option<Offload> {
+    if offload.checksum_start.is_none() || offload.is_of_transport(facts) {
+        return Some(offload);
+    }
+    let is_finished = offload.is_apart_from_ports(facts) && finish_checksum(packet, &offload);
+    is_finished.then_some(Offload::NONE)
+}
+
 /// Cuts `packet` as `offload` says and gives each finished packet to `emit`, in order; `scratch` holds one at a time.
 /// False when the facts contradict the packet.
 pub fn cut(

@@ -8,42 +8,7 @@ use crate::counters::DropReason;
 use crate::packet::facts::{Facts, Transport};
 use crate::packet::virtio::Offload;
 use crate::packet::{parts, segment, too_big};
-use crate::send_batch::SendBatch;
-use crate::wireguard::Peer;
-
-/// Longest fragment that is made, in bytes: a path that carries jumbo frames has its fragments cut smaller than need be.
-const LARGEST_PART: usize = 9_000;
-
-/// What is needed to cut fragments.
-pub(in crate::datapath) struct Parts {
-    next_id: u32,
-    buffer: Box<[u8]>,
-}
-
-impl Parts {
-    pub(super) fn new(first_id: u32) -> Self {
-        Self { next_id: first_id, buffer: vec![0; LARGEST_PART].into_boxed_slice() }
-    }
-
-    /// Seals `packet` in fragments of at most `most` bytes; false: some found no room.
-    fn seal(
-        &mut self,
-        packet: &[u8],
-        facts: &Facts,
-        most: usize,
-        peer: &mut Peer,
-        send: &mut SendBatch,
-        now: Instant,
-    ) -> bool {
-        let mut has_room = true;
-        self.next_id = self.next_id.wrapping_add(1);
-        let is_cut =
-            parts::cut(packet, facts, most.min(LARGEST_PART), self.next_id, &mut self.buffer, |part| {
-                has_room &= peer.seal(part, send, now);
-            });
-        is_cut && has_room
-    }
-}
+use crate::sealing::Sealer;
 
 impl Datapath {
     /// The offload facts with which what the device sent fits the path, cut further where that may be. `None`: it does
@@ -98,17 +63,10 @@ impl Datapath {
         if let Some(expectation) = expectation::of(facts) {
             peer.expect(expectation, now);
         }
-        let (send, parts, mut refused) = (&mut self.send, &mut self.paths.parts, 0);
-        let is_sound = segment::cut(packet, facts, offload, &mut self.scratch, |segment| {
-            let is_taken = match segment.len() <= most {
-                true => peer.seal(segment, send, now),
-                false => parts.seal(segment, facts, most, peer, send, now),
-            };
-            refused += u64::from(!is_taken);
-        });
-        if !is_sound {
-            self.drop(DropReason::Malformed);
-        }
+        let mut sealer = Sealer { peer, send: &mut self.send, parts: &mut self.paths.parts, most, now };
+        let Some(refused) = sealer.seal_cut(packet, facts, offload, &mut self.scratch) else {
+            return self.drop(DropReason::Malformed);
+        };
         for _ in 0..refused {
             self.drop(DropReason::BatchFull);
         }
