@@ -5,12 +5,14 @@ pub mod conntrack;
 pub mod counters;
 pub mod datapath;
 mod fragments;
+pub mod gateway;
 mod nat;
 pub mod packet;
 #[cfg(test)]
 mod packets_for_tests;
 pub mod path_mtu;
 pub mod policy;
+mod sealing;
 pub mod send_batch;
 pub mod tcp;
 mod tun_batch;

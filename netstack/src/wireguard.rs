@@ -5,13 +5,16 @@
 
 mod deadlines;
 mod doubt;
+mod front;
 mod handshake;
 mod message;
 mod race;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519::{PublicKey, StaticSecret};
 
@@ -21,7 +24,8 @@ use self::race::Race;
 use crate::send_batch::SendBatch;
 
 pub use self::doubt::Expectation;
-pub use self::message::peer_index;
+pub use self::front::{Front, Knock};
+pub use self::message::{is_data, is_response, peer_index};
 
 /// Bytes that WireGuard puts around a packet.
 pub const OVERHEAD: usize = 32;
@@ -88,6 +92,8 @@ pub struct Peer {
     session: Option<u32>,
     /// Packets that waited for the session are left, since the batch was full.
     is_draining: bool,
+    /// It is tried again and again while it does not answer.
+    is_insistent: bool,
 }
 
 /// Our public key that belongs to `private_key`.
@@ -98,6 +104,11 @@ pub fn public_key(private_key: [u8; 32]) -> [u8; 32] {
 impl Peer {
     /// A peer without a session; `index` (24 bits) is its number in our datagrams' receiver field.
     pub fn new(config: PeerConfig, index: u32, now: Instant) -> Self {
+        Self::with_limiter(config, index, None, now)
+    }
+
+    /// `limiter`: what judges handshakes; without one, the peer's own does.
+    fn with_limiter(config: PeerConfig, index: u32, limiter: Option<Arc<RateLimiter>>, now: Instant) -> Self {
         let keepalive = (config.keepalive > 0).then_some(config.keepalive);
         let tunn = Tunn::new(
             StaticSecret::from(config.private_key),
@@ -105,7 +116,7 @@ impl Peer {
             config.preshared_key,
             keepalive,
             index,
-            None,
+            limiter,
         );
         let interval = keepalive.map(|seconds| Duration::from_secs(seconds.into()));
         Self {
@@ -116,6 +127,7 @@ impl Peer {
             stats: PeerStats::default(),
             session: None,
             is_draining: false,
+            is_insistent: true,
         }
     }
 

@@ -187,8 +187,11 @@ impl Peer {
         let at = &mut self.deadlines;
         (at.initiation_sent, at.data_sent, at.data_received, at.hasty_tries) = (None, None, None, 0);
         let is_wanted = at.keepalive.is_some() || self.stats.trying_since.is_some();
-        if at.retry_at.is_none() && is_wanted {
+        if at.retry_at.is_none() && is_wanted && self.is_insistent {
             at.retry_at = Some(now + RETRY_AFTER_GIVING_UP);
+        }
+        if !self.is_insistent {
+            self.stats.trying_since = None;
         }
         self.race.end();
         self.doubt.answered();

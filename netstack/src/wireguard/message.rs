@@ -2,6 +2,8 @@
 
 /// Length of an initiation in bytes. boringtun writes one into any buffer that it is given: it must hold at least this.
 pub(super) const INITIATION_LENGTH: usize = 148;
+/// Length of a cookie reply in bytes.
+pub(super) const COOKIE_LENGTH: usize = 64;
 pub(super) const INITIATION: u8 = 1;
 pub(super) const RESPONSE: u8 = 2;
 pub(super) const COOKIE: u8 = 3;
@@ -16,7 +18,7 @@ pub fn peer_index(datagram: &[u8]) -> Option<u32> {
 pub(super) fn receiver(datagram: &[u8]) -> Option<u32> {
     match (datagram.first()?, datagram.len()) {
         (&RESPONSE, 92) => index(datagram, 8),
-        (&COOKIE, 64) | (&DATA, 32..) => index(datagram, 4),
+        (&COOKIE, COOKIE_LENGTH) | (&DATA, 32..) => index(datagram, 4),
         _ => None,
     }
 }
@@ -24,6 +26,16 @@ pub(super) fn receiver(datagram: &[u8]) -> Option<u32> {
 /// The number that the sender of a handshake message gave out for the session.
 pub(super) fn sender(handshake: &[u8]) -> Option<u32> {
     index(handshake, 4)
+}
+
+/// Whether it carries a packet or is a keepalive: that it is authentic proves who sent it, and that it was sent now.
+pub fn is_data(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&DATA)
+}
+
+/// Whether it may answer an initiation.
+pub fn is_response(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&RESPONSE)
 }
 
 pub(super) fn is_initiation(datagram: &[u8]) -> bool {
