@@ -1,5 +1,7 @@
-//! Helper processes of ours: how one comes loose from what started it, and how it is waited for.
+//! Helper processes: how one of ours comes loose from what started it, and how others' programs are run.
 
 mod linux;
+mod program;
 
 pub use linux::{detach, wait_readable};
+pub(crate) use program::{PROGRAM_DIRS, find, read_until, run, wait};

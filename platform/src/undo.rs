@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     dns_config::{RecordChange, ResolvConfChange},
+    firewall::FirewallTable,
     netlink::{Netlink, Rule},
+    setting::SettingChange,
 };
 
 /// One change of the system, as much of it as is needed to take it back without the process that made it.
@@ -31,6 +33,10 @@ pub enum Undo {
     ResolvConf(ResolvConfChange),
     /// A record with our DNS servers that we handed to resolvconf(8).
     Resolvconf(RecordChange),
+    /// A setting of the kernel's network that we changed.
+    Setting(SettingChange),
+    /// A table that we made in the kernel's firewall.
+    FirewallTable(FirewallTable),
 }
 
 /// What taking a change back came to.
@@ -55,13 +61,15 @@ impl Undo {
             Self::Link { name, index } => remove_link(name, *index),
             Self::ResolvConf(change) => change.undo(),
             Self::Resolvconf(change) => change.undo(),
+            Self::Setting(change) => change.undo(),
+            Self::FirewallTable(table) => table.undo(),
         }
     }
 
     /// Whether the change can outlive a restart of the system: those of the kernel cannot.
     pub fn survives_reboot(&self) -> bool {
         match self {
-            Self::Rule(_) | Self::Link { .. } => false,
+            Self::Rule(_) | Self::Link { .. } | Self::Setting(_) | Self::FirewallTable(_) => false,
             // The record itself may be gone with the memory it was in, but not the file that was made of it.
             Self::ResolvConf(_) | Self::Resolvconf(_) => true,
         }
@@ -75,6 +83,8 @@ impl fmt::Display for Undo {
             Self::Link { name, index: _ } => write!(formatter, "link {name}"),
             Self::ResolvConf(change) => write!(formatter, "file {}", change.path.display()),
             Self::Resolvconf(change) => write!(formatter, "record {} of resolvconf", change.record),
+            Self::Setting(change) => write!(formatter, "setting net/{}", change.name),
+            Self::FirewallTable(table) => write!(formatter, "firewall table {}", table.name),
         }
     }
 }

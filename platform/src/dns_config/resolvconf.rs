@@ -21,7 +21,7 @@ use super::{
     FileWatch, name_servers,
     resolv_conf::{SYSTEM_FILE, text},
 };
-use crate::Error;
+use crate::{Error, process::PROGRAM_DIRS};
 
 /// Our record. `tun` stands early in the usual interface-order(5); one connector serves a system.
 const RECORD: &str = "tun.openztna";
@@ -40,10 +40,6 @@ const SIGNATURE_LINES: usize = 12;
 
 /// Bytes of resolv.conf that are looked at: it is far smaller.
 const LARGEST_FILE: u64 = 1 << 16;
-
-/// Where administrators' programs stand.
-const PROGRAM_DIRS: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The program, found on this system.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,25 +2,19 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::{Pid, PidfdFlags, pidfd_open},
-};
+use rustix::fs::{FlockOperation, flock};
 
-use crate::process::wait_readable;
+use crate::process::{read_until, wait};
 
 /// How long the program may take; it needs 0.1 s.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// Bytes of its output that are read: records are small.
-const LARGEST_OUTPUT: u64 = 1 << 20;
 
 /// Where the program looks for its helpers: the environment of whoever started us is none of its business.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -84,29 +78,6 @@ fn locked(log: &Path) -> io::Result<fs::File> {
     // A service that it started earlier may hold it still: then only the waiting is lost.
     let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
     Ok(file)
-}
-
-fn read_until(mut pipe: impl Read + std::os::fd::AsFd, deadline: Instant) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while wait_readable(&pipe, deadline.saturating_duration_since(Instant::now()))? {
-        let mut buffer = [0; 4096];
-        match pipe.read(&mut buffer)? {
-            0 => return Ok(bytes),
-            _ if bytes.len() as u64 > LARGEST_OUTPUT => return Err(io::ErrorKind::FileTooLarge.into()),
-            length => bytes.extend_from_slice(&buffer[..length]),
-        }
-    }
-    Err(io::ErrorKind::TimedOut.into())
-}
-
-fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
-    let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    if !wait_readable(&descriptor, deadline.saturating_duration_since(Instant::now()))? {
-        child.kill()?;
-        child.wait()?;
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    child.wait()
 }
 
 #[cfg(test)]
