@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use platform::dns_config::DnsMode;
 
 use crate::connector::{self, RunOptions};
-use crate::error::{EXIT_CODES, Exit, Failure};
+use crate::error::{EXIT_CODES, Exit};
 
 /// Identity-aware access to internal hosts by name, over WireGuard.
 #[derive(Debug, Parser)]
@@ -78,6 +78,9 @@ enum Subcommands {
         #[arg(long, value_name = "PATH")]
         journal: PathBuf,
     },
+    /// Make sockets in a private network; started by the connector itself.
+    #[command(hide = true)]
+    NamespaceBroker,
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,9 +156,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
     match command {
-        Subcommands::Run { no_tun: true, .. } => Err(no_tun().into()),
-        Subcommands::Run { sources, no_tun: false, dns_mode } => {
-            connector::run(RunOptions { config: sources.config, dns_mode: dns_mode.into() })
+        Subcommands::Run { sources, no_tun, dns_mode } => {
+            connector::run(RunOptions { config: sources.config, dns_mode: dns_mode.into(), no_tun })
         }
         Subcommands::Status { json } => control::status(json),
         Subcommands::Up => control::up(),
@@ -174,12 +176,8 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
             Ok(Exit::Success.into())
         }
         Subcommands::Guardian { journal } => Ok(crate::guardian::guardian_main(&journal)),
+        Subcommands::NamespaceBroker => Ok(platform::private_namespace::broker_main()),
     }
-}
-
-fn no_tun() -> Failure {
-    Failure::new(Exit::Usage, "`--no-tun` does not work in this version")
-        .hint("run without it, as root or with the capability CAP_NET_ADMIN")
 }
 
 fn no_command() -> clap::Error {

@@ -21,6 +21,7 @@ use anyhow::Context;
 use platform::dns_config::DnsMode;
 use platform::lock::FileLock;
 
+pub use connection::BROKER_SUBCOMMAND;
 pub use service::{Service, ServiceOptions};
 
 use crate::config::keys::load_or_create_private_key;
@@ -36,6 +37,19 @@ pub struct RunOptions {
     pub config: PathBuf,
     /// How the system's DNS is told about our resolver.
     pub dns_mode: DnsMode,
+    /// No TUN is wanted: programs come by the proxies only.
+    pub no_tun: bool,
+}
+
+/// Whose packets the connector carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Every program's, by a TUN.
+    Everything,
+    /// The proxies' alone, as it was asked for.
+    Proxies,
+    /// The proxies' alone, since this process may not make a TUN.
+    ProxiesForLackOfRights,
 }
 
 /// What the program runs with; a reload makes another one.
@@ -46,6 +60,7 @@ struct Setup {
     state_dir: PathBuf,
     dns_mode: DnsMode,
     access: network::Access,
+    reach: Reach,
 }
 
 /// Runs until SIGTERM, SIGINT, or a failure that nothing can be done about.
@@ -56,13 +71,13 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let config = Config::load(&Sources::of_process(options.config))?;
     telemetry::start(config.server.log_level.value);
     say_what_is_not_effective(&config);
-    if !platform::privileges::can_change_network() {
-        let message = "failed to start: a TUN device and routes need the capability CAP_NET_ADMIN";
-        return Err(Failure::new(Exit::NotPermitted, message)
-            .hint("run it as root, or as a system service")
-            .into());
+    let reach = reach(options.no_tun);
+    if reach == Reach::ProxiesForLackOfRights {
+        tracing::warn!(
+            "a TUN device and routes need the capability CAP_NET_ADMIN: going on with the proxies alone"
+        );
     }
-    let (setup, lock) = prepare(config, platform::paths::state_dir(), options.dns_mode)?;
+    let (setup, lock) = prepare(config, platform::paths::state_dir(), options.dns_mode, reach)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
     let result = runtime.block_on(async {
@@ -75,7 +90,12 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Takes the state folder, undoes what an earlier run left, and reads the keys.
-fn prepare(config: Config, state_dir: PathBuf, dns_mode: DnsMode) -> anyhow::Result<(Setup, FileLock)> {
+fn prepare(
+    config: Config,
+    state_dir: PathBuf,
+    dns_mode: DnsMode,
+    reach: Reach,
+) -> anyhow::Result<(Setup, FileLock)> {
     let lock = FileLock::of_instance(&state_dir).context("failed to start")?;
     for restored in guardian::restore(&platform::paths::journal(&state_dir))? {
         tracing::warn!("an earlier run was ended before it could undo its {}: done now", restored.undo);
@@ -83,7 +103,15 @@ fn prepare(config: Config, state_dir: PathBuf, dns_mode: DnsMode) -> anyhow::Res
     let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));
     let keys = keys.collect::<Result<_, _>>()?;
     let access = access(&config)?;
-    Ok((Setup { config, keys, state_dir, dns_mode, access }, lock))
+    Ok((Setup { config, keys, state_dir, dns_mode, access, reach }, lock))
+}
+
+fn reach(no_tun: bool) -> Reach {
+    match platform::privileges::can_change_network() {
+        _ if no_tun => Reach::Proxies,
+        true => Reach::Everything,
+        false => Reach::ProxiesForLackOfRights,
+    }
 }
 
 fn say_what_is_not_effective(config: &Config) {

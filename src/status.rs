@@ -30,6 +30,9 @@ pub struct Status {
     pub applications: Vec<ApplicationStatus>,
     /// How names are resolved.
     pub dns: DnsStatus,
+    /// What carries packets between programs and the connector; none while it is down.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub carrier: Option<String>,
     /// What was changed on the system, as sentences, in order.
     pub system_changes: Vec<String>,
     /// Packets that were dropped or refused: reason and how many.

@@ -112,6 +112,11 @@ impl UserStack {
         }
     }
 
+    /// Opens flows from these addresses, IPv4 and IPv6, from now on.
+    pub fn set_addresses(&mut self, addresses: [Option<IpAddr>; 2]) {
+        self.addresses = addresses;
+    }
+
     /// Opens a flow; `reply` hears when it is open, or why not.
     pub fn connect(&mut self, remote: SocketAddr, reply: Opening, now: Instant) {
         match self.try_connect(remote, now) {

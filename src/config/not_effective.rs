@@ -15,7 +15,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("control_plane", "*"),
     ("auth", "*"),
     ("device_assessment", "*"),
-    ("tunneling", "stack"),
     ("proxy", "*"),
     ("outbound_proxy", "*"),
     ("logging", "*"),

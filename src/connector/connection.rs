@@ -1,5 +1,6 @@
 //! A connection: everything that is made on `up` and taken back on `down`, in an order that a kill at any moment survives.
 
+mod carrier;
 mod engine_thread;
 mod network_change;
 mod own_state;
@@ -13,47 +14,38 @@ use anyhow::Context;
 use netstack::policy::Policy;
 use netstack::wireguard::PeerConfig;
 use platform::IpPrefix;
-use platform::netlink::{Netlink, NetworkFacts};
-use platform::tun::{Tun, TunConfig};
-use platform::undo::Undo;
+use platform::netlink::NetworkFacts;
 use tokio::sync::{mpsc, oneshot};
 
 use super::address_pool::{self, AddressPool, Saved};
 use super::endpoints::{self, Endpoints, NameService};
-use super::engine::{ASSUMED_MTU, Command, Event, LARGEST_MTU, Snapshot};
+use super::engine::{ASSUMED_MTU, Command, Device, Event, LARGEST_MTU, Snapshot};
 use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
-use super::{Setup, network, plan};
+use super::{Reach, Setup, plan};
 use crate::config::{Gateway, Mtu, Prefix};
 use crate::dialer::Line;
 use crate::guardian::Guardian;
+pub use carrier::BROKER_SUBCOMMAND;
+pub(super) use carrier::Carrier;
+use carrier::OwnLink;
 use engine_thread::{sockets, start_engine};
 use network_change::Surroundings;
 
-/// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
-const OFFLOAD_VARIABLE: &str = "OPENZTNA_TUN_OFFLOAD";
-/// What the TUN is called, with the first free number behind.
-const TUN_NAME: &str = "ztna";
-
 /// A connection that is up.
 pub(super) struct Connection {
+    pub(super) carrier: Carrier,
     pub(super) dns: SystemDns,
     pub(super) endpoints: Endpoints,
     pub(super) pool: AddressPool,
     pub(super) plan: Plan,
-    /// What was changed on the system, as sentences.
-    pub(super) changes: Vec<String>,
     /// Things that work less well than they could.
     pub(super) notes: Vec<String>,
-    guardian: Guardian,
     commands: mpsc::Sender<Command>,
     line: Line,
     thread: JoinHandle<()>,
-    link: u32,
     resolvers: Vec<IpAddr>,
-    /// What stands in the system's network.
-    written: network::NetworkPlan,
     surroundings: Surroundings,
 }
 
@@ -65,78 +57,138 @@ pub(super) enum Disturbance {
     Network(News),
 }
 
-impl Connection {
-    /// Makes all of it. What was made before a failure is undone before this returns.
-    pub(super) async fn bring_up(setup: &Setup, events: mpsc::Sender<Event>) -> anyhow::Result<Self> {
-        let mut guardian = Guardian::start(&platform::paths::journal(&setup.state_dir))?;
-        match Self::make(setup, events, &mut guardian).await {
-            Ok(made) => {
-                let mut connection = made.with(guardian);
-                if let Err(error) = connection.learn_network().await {
-                    tracing::warn!(
-                        "{error:#}: the first change of the network counts as one of the gateways' ways"
-                    );
-                }
-                Ok(connection)
-            }
-            Err(error) => {
-                guardian.finish()?;
-                Err(error)
-            }
-        }
-    }
+/// What is known before anything is made.
+struct Foundation {
+    /// Has seen everything since the facts.
+    watch: NetworkWatch,
+    facts: NetworkFacts,
+    plan: Plan,
+    seed: [u8; 32],
+    pool: AddressPool,
+    addresses: dns::VirtualPool,
+}
 
-    async fn make(
-        setup: &Setup,
-        events: mpsc::Sender<Event>,
-        guardian: &mut Guardian,
-    ) -> anyhow::Result<Made> {
+impl Foundation {
+    fn lay(setup: &Setup) -> anyhow::Result<Self> {
         let watch = NetworkWatch::new();
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         let plan = plan::build(&setup.config, &local_networks(&facts, None))?;
         let seed = random();
         let (pool, addresses) = choose_addresses(setup, &facts, &seed)?;
-        let mtu = mtu(setup);
-        let force_plain = std::env::var_os(OFFLOAD_VARIABLE).is_some_and(|value| value == "off");
-        let tun = Tun::open(&TunConfig { name_prefix: TUN_NAME.to_owned(), mtu, force_plain })?;
-        let (link, name) = (tun.index(), tun.name().to_owned());
-        let _ = guardian.announce(&Undo::Link { name: name.clone(), index: link })?;
-        let written = network::plan(&pool, &networks(&plan), &setup.access, facts.ipv6_available);
-        let mut netlink = Netlink::open()?;
-        network::write_link(&mut netlink, &written, link)?;
-        for rule in &written.rules {
-            let _ = guardian.announce(&Undo::Rule(rule.clone()))?;
-            netlink.add_rule(rule)?;
+        Ok(Self { watch, facts, plan, seed, pool, addresses })
+    }
+}
+
+impl Connection {
+    /// Makes all of it. What was made before a failure is undone before this returns.
+    pub(super) async fn bring_up(setup: &Setup, events: mpsc::Sender<Event>) -> anyhow::Result<Self> {
+        let foundation = Foundation::lay(setup)?;
+        let mut connection = match setup.reach {
+            Reach::Everything => Self::with_link(setup, events, foundation).await?,
+            Reach::Proxies | Reach::ProxiesForLackOfRights => {
+                let (carrier, device, has_ipv6) = carrier::without_link(setup, &foundation)?;
+                Self::build(setup, events, foundation, carrier, device, has_ipv6).await?
+            }
+        };
+        if let Err(error) = connection.learn_network().await {
+            tracing::warn!("{error:#}: the first change of the network counts as one of the gateways' ways");
         }
-        let mut changes = vec![format!("link {name} with {} addresses", written.addresses.len())];
-        changes.push(format!("{} routes in table {}", written.routes.len(), network::TABLE));
-        changes.push(format!("{} routing rules", written.rules.len()));
-        let notes = notes(&tun);
-        let resolvers = resolvers(&pool, facts.ipv6_available);
-        let engine = start_engine(setup, tun, &plan, &pool, addresses, facts.ipv6_available, events, seed)?;
+        Ok(connection)
+    }
+
+    async fn with_link(
+        setup: &Setup,
+        events: mpsc::Sender<Event>,
+        foundation: Foundation,
+    ) -> anyhow::Result<Self> {
+        let mut guardian = Guardian::start(&platform::paths::journal(&setup.state_dir))?;
+        let (tun, written) = match OwnLink::make(setup, &foundation, &mut guardian) {
+            Ok(made) => made,
+            Err(error) => {
+                guardian.finish()?;
+                return Err(error);
+            }
+        };
+        let own = OwnLink { guardian, name: tun.name().to_owned(), index: tun.index(), written };
+        let has_ipv6 = foundation.facts.ipv6_available;
+        let carrier = Carrier::Link(Box::new(own));
+        let mut connection =
+            Self::build(setup, events, foundation, carrier, Device::Tun(tun), has_ipv6).await?;
+        connection.set_dns(setup).await;
+        Ok(connection)
+    }
+
+    /// Puts the engine behind the carrier's device; the carrier is taken back if that fails.
+    async fn build(
+        setup: &Setup,
+        events: mpsc::Sender<Event>,
+        foundation: Foundation,
+        carrier: Carrier,
+        device: Device,
+        has_ipv6: bool,
+    ) -> anyhow::Result<Self> {
+        let Foundation { watch, facts: _, plan, seed, pool, addresses } = foundation;
+        let notes = carrier::notes(&device);
+        let engine = match start_engine(setup, device, &plan, &pool, addresses, has_ipv6, events, seed) {
+            Ok(engine) => engine,
+            Err(error) => {
+                carrier.take_back()?;
+                return Err(error);
+            }
+        };
         let endpoints = find_endpoints(setup, &engine.commands);
         let peers = peers(setup, &endpoints);
         let _ = engine.commands.send(Command::SetPeers(peers)).await; // its queue is new and empty
         allow(&engine.commands, &plan.policy).await;
-        let target = Target { link, resolvers: &resolvers, domains: &plan.domains, engine: &engine.commands };
-        let dns = SystemDns::set(setup.dns_mode, guardian, target).await;
-        changes.extend(dns.change());
+        let resolvers = resolvers(&pool, has_ipv6);
+        let line = Line { requests: engine.requests, way: carrier.way() };
+        let dns = SystemDns::untouched();
         endpoints.network_changed(name_service(&dns));
-        Ok(Made {
+        Ok(Self {
+            carrier,
             dns,
             endpoints,
             pool,
             plan,
-            changes,
             notes,
             commands: engine.commands,
-            line: engine.line,
+            line,
             thread: engine.thread,
-            link,
             resolvers,
-            written,
             surroundings: Surroundings::new(watch),
         })
+    }
+
+    /// Tells the system's DNS about our resolver.
+    async fn set_dns(&mut self, setup: &Setup) {
+        let Carrier::Link(own) = &mut self.carrier else { return };
+        let target = Target {
+            link: own.index,
+            resolvers: &self.resolvers,
+            domains: &self.plan.domains,
+            engine: &self.commands,
+        };
+        self.dns = SystemDns::set(setup.dns_mode, &mut own.guardian, target).await;
+        self.endpoints.network_changed(name_service(&self.dns));
+    }
+
+    /// What was changed on the system, as sentences.
+    pub(super) fn changes(&self) -> Vec<String> {
+        let mut changes = self.carrier.changes();
+        changes.extend(self.dns.change());
+        changes
+    }
+
+    /// Makes a change to the system's DNS, if that is ours to change at all.
+    async fn change_dns(&mut self, change: impl AsyncFnOnce(&mut SystemDns, &mut Guardian, Target<'_>)) {
+        let Carrier::Link(own) = &mut self.carrier else { return };
+        let target = Target {
+            link: own.index,
+            resolvers: &self.resolvers,
+            domains: &self.plan.domains,
+            engine: &self.commands,
+        };
+        change(&mut self.dns, &mut own.guardian, target).await;
     }
 
     /// Waits until there is something to look at. Nothing is lost when this is dropped.
@@ -180,23 +232,16 @@ impl Connection {
 
     /// Lets the link carry packets of `mtu` bytes.
     pub(super) fn set_mtu(&self, mtu: u16) {
-        let set = Netlink::open().and_then(|mut netlink| netlink.set_mtu(self.link, mtu.into()));
-        match set {
+        match self.carrier.set_mtu(mtu) {
             Ok(()) => tracing::info!("the link's MTU is {mtu} now: that is what the paths carry"),
-            Err(error) => tracing::warn!("{error}; larger packets are cut or refused one by one"),
+            Err(error) => tracing::warn!("{error:#}; larger packets are cut or refused one by one"),
         }
     }
 
     /// Puts the system's DNS right again after somebody changed it.
     pub(super) async fn renew_dns(&mut self) {
-        let target = Target {
-            link: self.link,
-            resolvers: &self.resolvers,
-            domains: &self.plan.domains,
-            engine: &self.commands,
-        };
         let before = name_service(&self.dns);
-        self.dns.renew(&mut self.guardian, target).await;
+        self.change_dns(async |dns, guardian, target| dns.renew(guardian, target).await).await;
         let service = name_service(&self.dns);
         if service != before {
             self.endpoints.network_changed(service);
@@ -205,7 +250,10 @@ impl Connection {
 
     /// Asks a local forwarder no more that asks us itself.
     pub(super) async fn leave_forwarder(&mut self, server: SocketAddr) {
-        self.dns.leave_forwarder(&mut self.guardian, server, &self.commands).await;
+        self.change_dns(async |dns, guardian, target| {
+            dns.leave_forwarder(guardian, server, target.engine).await;
+        })
+        .await;
     }
 
     /// Takes all of it back: names first, so that nothing is sent to a resolver that is gone.
@@ -214,7 +262,7 @@ impl Connection {
             save_addresses(setup, self.pool, entries);
         }
         let undone = tokio::task::spawn_blocking(move || {
-            let result = self.guardian.finish();
+            let result = self.carrier.take_back();
             let _ = self.commands.blocking_send(Command::Stop); // ended already: the same
             (result, self.thread.join().is_ok())
         });
@@ -223,59 +271,6 @@ impl Connection {
             tracing::error!("the engine had crashed");
         }
         result
-    }
-}
-
-/// A connection without its guardian.
-struct Made {
-    dns: SystemDns,
-    endpoints: Endpoints,
-    pool: AddressPool,
-    plan: Plan,
-    changes: Vec<String>,
-    notes: Vec<String>,
-    commands: mpsc::Sender<Command>,
-    line: Line,
-    thread: JoinHandle<()>,
-    link: u32,
-    resolvers: Vec<IpAddr>,
-    written: network::NetworkPlan,
-    surroundings: Surroundings,
-}
-
-impl Made {
-    fn with(self, guardian: Guardian) -> Connection {
-        let Self {
-            dns,
-            endpoints,
-            pool,
-            plan,
-            changes,
-            notes,
-            commands,
-            line,
-            thread,
-            link,
-            resolvers,
-            written,
-            surroundings,
-        } = self;
-        Connection {
-            dns,
-            endpoints,
-            pool,
-            plan,
-            changes,
-            notes,
-            guardian,
-            commands,
-            line,
-            thread,
-            link,
-            resolvers,
-            written,
-            surroundings,
-        }
     }
 }
 
@@ -376,17 +371,6 @@ fn resolvers(pool: &AddressPool, has_ipv6: bool) -> Vec<IpAddr> {
         resolvers.push(v6.into());
     }
     resolvers
-}
-
-/// What works less well than it could.
-fn notes(tun: &Tun) -> Vec<String> {
-    let offloads = tun.offloads();
-    let cost = match (offloads.tcp_segmentation, offloads.udp_segmentation) {
-        (true, true) => None,
-        (true, false) => Some("no UDP offload on the TUN: UDP costs more".to_owned()),
-        (false, _) => Some("no offload on the TUN: everything costs more".to_owned()),
-    };
-    cost.into_iter().collect()
 }
 
 fn mtu(setup: &Setup) -> u16 {

@@ -13,7 +13,7 @@ pub const TABLE: u32 = 0x7a74;
 const PRIORITY: u32 = 5_150;
 
 /// Segments of a super-packet: sealed, 45 of 1,452 bytes fill one UDP send.
-const MOST_SEGMENTS: u32 = 45;
+pub const MOST_SEGMENTS: u32 = 45;
 
 /// Who may use the tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::time::{Instant, SystemTime};
 use netstack::datapath::Refusal as Refused;
 use netstack::path_mtu::Known;
 
-use super::Setup;
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
+use super::{Reach, Setup};
 use crate::config::{Application, Gateway, keys};
 use crate::dialer::words;
 use crate::session::{Fault, Severity, View};
@@ -21,6 +21,10 @@ const MOST_HOSTS: usize = 5;
 /// A DNS server that has answered before and failed this often in a row is called silent: one lost packet is nothing.
 const FAILURES_OF_A_SILENT_SERVER: u32 = 2;
 
+/// Said while the connector may not make a TUN, though nobody wanted it without one.
+const LACKS_RIGHTS: &str = "no TUN for lack of rights: only programs that use the proxies reach protected destinations; \
+                            hint: run it as root or as a system service, or say --no-tun if that is what you want";
+
 /// Puts the status together.
 pub(super) fn status(
     setup: &Setup,
@@ -33,6 +37,9 @@ pub(super) fn status(
     let config = &setup.config;
     let mut warnings = warnings(setup, connection, snapshot);
     let is_warned = !silent_servers(setup, snapshot).is_empty() || reload_failure.is_some();
+    let lacks_rights = setup.reach == Reach::ProxiesForLackOfRights;
+    warnings.extend(lacks_rights.then(|| LACKS_RIGHTS.to_owned()));
+    let is_warned = is_warned || lacks_rights;
     warnings.extend(reload_failure.map(|why| format!("the changed configuration is not in force: {why}")));
     let gateways = config.gateways.iter().zip(&setup.keys).enumerate();
     let gateways = gateways.filter(|(_, (gateway, _))| !gateway.is_retired);
@@ -59,7 +66,8 @@ pub(super) fn status(
             .map(|(id, application)| application_status(setup, id, application, connection, snapshot))
             .collect(),
         dns: connection.map(|connection| connection.dns.status().clone()).unwrap_or_else(off),
-        system_changes: connection.map(|connection| connection.changes.clone()).unwrap_or_default(),
+        system_changes: connection.map(Connection::changes).unwrap_or_default(),
+        carrier: connection.map(|connection| connection.carrier.words()),
         drops: drops(snapshot),
         warnings,
         not_effective: config.not_effective.iter().map(|entry| entry.key.clone()).collect(),

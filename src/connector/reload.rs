@@ -25,8 +25,7 @@ pub(super) fn reload(running: &Setup) -> anyhow::Result<Reloaded> {
     let access = access(&config)?;
     let keys = private_keys(&config, running)?;
     telemetry::set_level(config.server.log_level.value);
-    let setup =
-        Setup { keys, access, state_dir: running.state_dir.clone(), dns_mode: running.dns_mode, config };
+    let setup = Setup { config, keys, access, state_dir: running.state_dir.clone(), ..*running };
     let changed_gateways = changed_gateways(running, &setup);
     let needs_new_link = needs_new_link(running, &setup);
     Ok(Reloaded { setup, changed_gateways, needs_new_link })

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use platform::dns_config::DnsMode;
 use tokio::sync::oneshot;
 
-use super::{prepare, supervisor};
+use super::{prepare, reach, supervisor};
 use crate::config::Config;
 
 /// How it is to run.
@@ -19,6 +19,8 @@ pub struct ServiceOptions {
     pub state_dir: PathBuf,
     /// How the system's DNS is told about our resolver.
     pub dns_mode: DnsMode,
+    /// No TUN is wanted: programs come by the proxies only.
+    pub no_tun: bool,
 }
 
 /// A running connector; it is told to end when this is dropped.
@@ -37,7 +39,7 @@ impl Service {
         let text = std::fs::read_to_string(&options.config)
             .with_context(|| format!("failed to read file: `{}`", options.config.display()))?;
         let config = Config::parse(&options.config, &text)?;
-        let (setup, lock) = prepare(config, options.state_dir, options.dns_mode)?;
+        let (setup, lock) = prepare(config, options.state_dir, options.dns_mode, reach(options.no_tun))?;
         let (end, ended) = oneshot::channel::<()>();
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -78,6 +78,12 @@ impl SystemDns {
         dns
     }
 
+    /// The system's DNS as it is without us.
+    pub(super) fn untouched() -> Self {
+        let status = DnsStatus { mode: "off".to_owned(), state: "off".to_owned(), ..DnsStatus::default() };
+        Self { way: Way::None, status, servers: Vec::new(), pacing: Pacing::new() }
+    }
+
     /// For `status`.
     pub(super) fn status(&self) -> &DnsStatus {
         &self.status

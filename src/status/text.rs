@@ -25,6 +25,9 @@ pub fn render(status: &Status, style: Style) -> String {
     if let Some(hint) = &status.hint {
         line(&mut out, "", &format!("hint: {hint}"));
     }
+    if let Some(carrier) = &status.carrier {
+        line(&mut out, "", &format!("Carried by: {carrier}"));
+    }
     section(&mut out, "Gateways", gateways(&status.gateways));
     section(&mut out, "Applications", applications(&status.applications));
     section(&mut out, "DNS", dns(&status.dns));
@@ -289,6 +292,7 @@ mod tests {
                 zones: 2,
                 ..DnsStatus::default()
             },
+            carrier: Some("TUN ztna0".into()),
             system_changes: vec!["made the link ztna0".into()],
             drops: [("malformed".to_owned(), 2)].into(),
             warnings: Vec::new(),

@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::Context;
 use platform::Family;
 use platform::socket_protect::FWMARK;
-use platform::tun::Tun;
 use platform::udp::{UdpConfig, UdpEndpoint};
 use tokio::sync::mpsc;
 
@@ -16,19 +15,19 @@ use crate::connector::Setup;
 use crate::connector::address_pool::AddressPool;
 use crate::connector::engine::{COMMAND_QUEUE, Command, Device, Engine, Event, Parts};
 use crate::connector::plan::Plan;
-use crate::dialer::{Line, REQUEST_QUEUE, Way};
+use crate::dialer::{REQUEST_QUEUE, Request};
 
 /// The running engine.
 pub(super) struct Running {
     pub(super) commands: mpsc::Sender<Command>,
-    pub(super) line: Line,
+    pub(super) requests: mpsc::Sender<Request>,
     pub(super) thread: JoinHandle<()>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "it puts the parts together, once")]
 pub(super) fn start_engine(
     setup: &Setup,
-    tun: Tun,
+    device: Device,
     plan: &Plan,
     pool: &AddressPool,
     addresses: dns::VirtualPool,
@@ -44,7 +43,7 @@ pub(super) fn start_engine(
         resolver: (resolver_v4, has_ipv6.then_some(resolver_v6)),
         pool: pool.networks(),
         mtu: most_mtu(setup).into(),
-        can_join: tun.offloads().tcp_segmentation,
+        can_join: device.can_join(),
         most_segments,
     };
     let datapath = netstack::Datapath::new(config, Instant::now());
@@ -54,7 +53,7 @@ pub(super) fn start_engine(
     let gateways = setup.config.gateways.len() as u32;
     let follows_paths = setup.config.tunneling.mtu.value == Mtu::Auto;
     let parts = Parts {
-        device: Device::Tun(tun),
+        device,
         datapath,
         resolver,
         sockets,
@@ -66,8 +65,7 @@ pub(super) fn start_engine(
         events,
     };
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
-    let line = Line { requests, way: Way::Kernel };
-    Ok(Running { commands, line, thread: thread.context("failed to start the engine")? })
+    Ok(Running { commands, requests, thread: thread.context("failed to start the engine")? })
 }
 
 /// The engine's own thread: nothing that happens elsewhere keeps packets waiting.

@@ -13,7 +13,6 @@ use super::own_state::Repairs;
 use super::{Command, Connection, local_networks, name_service, sockets};
 use crate::config::{Host, Prefix};
 use crate::connector::network_watch::{NetworkWatch, News, Picture};
-use crate::connector::system_dns::Target;
 use crate::connector::{Setup, network};
 
 /// New sessions because of the network are made at most this often: a link that flaps is no reason for a storm.
@@ -54,7 +53,7 @@ impl Connection {
     pub(super) async fn learn_network(&mut self) -> anyhow::Result<()> {
         let facts = platform::netlink::facts().context("failed to look at the network")?;
         self.surroundings.picture = self.take_picture(&facts.links).await?;
-        self.surroundings.local = local_networks(&facts, Some(self.link));
+        self.surroundings.local = local_networks(&facts, self.carrier.link());
         if self.surroundings.picture.is_offline() {
             self.go_offline().await;
         }
@@ -99,7 +98,7 @@ impl Connection {
         is_blocked: bool,
         facts: &NetworkFacts,
     ) -> anyhow::Result<()> {
-        let local = local_networks(facts, Some(self.link));
+        let local = local_networks(facts, self.carrier.link());
         let is_range = |host: &Host| !matches!(host, Host::Name(_));
         let has_ranges =
             setup.config.applications.iter().any(|application| application.hosts.iter().any(is_range));
@@ -126,13 +125,7 @@ impl Connection {
 
     /// The network has servers of its own, and gateways' names may have other addresses in it.
     async fn follow_dns(&mut self) {
-        let target = Target {
-            link: self.link,
-            resolvers: &self.resolvers,
-            domains: &self.plan.domains,
-            engine: &self.commands,
-        };
-        self.dns.follow_network(&mut self.guardian, target).await;
+        self.change_dns(async |dns, guardian, target| dns.follow_network(guardian, target).await).await;
         self.endpoints.network_changed(name_service(&self.dns));
     }
 
@@ -147,7 +140,7 @@ impl Connection {
         let picture = Picture::take(&mut Netlink::open()?, links, &gateways)?;
         let pool = self.pool.surroundings();
         let interests = Interests {
-            own_link: self.link,
+            own_link: self.carrier.link().unwrap_or(0), // no link has that number
             own_table: network::TABLE,
             links: picture.links(),
             prefixes: gateways.into_iter().map(IpPrefix::host).chain(pool).collect(),

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use platform::netlink::{Netlink, NetworkFacts};
+use platform::netlink::NetworkFacts;
 
-use super::Connection;
-use crate::connector::network;
+use super::{Carrier, Connection};
 
 /// What is ours is put back at most so often
 const MOST_REPAIRS: usize = 6;
@@ -42,11 +41,11 @@ impl Connection {
     /// # Errors
     /// When the kernel refuses one of them.
     pub(super) fn put_back_what_is_ours(&mut self, facts: &NetworkFacts) -> anyhow::Result<()> {
-        let is_there = facts.links.iter().any(|link| link.index == self.link);
-        if !is_there {
+        let Carrier::Link(own) = &self.carrier else { return Ok(()) };
+        if !own.is_there(facts) {
             return Ok(()); // the engine notices it
         }
-        if network::is_whole(&self.written, facts, self.link) {
+        if own.is_whole(facts) {
             self.notes.retain(|note| note != NOTE);
             return Ok(());
         }
@@ -59,12 +58,7 @@ impl Connection {
             return Ok(());
         }
         tracing::warn!("another program has removed addresses, routes or rules of ours: they are put back");
-        let mut netlink = Netlink::open()?;
-        network::write_link(&mut netlink, &self.written, self.link)?;
-        for rule in &self.written.rules {
-            netlink.add_rule(rule)?;
-        }
-        Ok(())
+        own.put_back()
     }
 }
 

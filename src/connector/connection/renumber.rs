@@ -1,13 +1,11 @@
 //! Virtual addresses move to other prefixes while the connection is up, when another program begins to use theirs.
 
-use platform::netlink::{Netlink, NetworkFacts};
-use platform::undo::Undo;
+use platform::netlink::NetworkFacts;
 use tokio::sync::oneshot;
 
-use super::{Command, Connection, behind_gateways, networks, random, resolvers, save_addresses};
+use super::{Carrier, Command, Connection, behind_gateways, networks, random, resolvers, save_addresses};
 use crate::connector::address_pool::{self, AddressPool};
 use crate::connector::engine::Renumbering;
-use crate::connector::system_dns::Target;
 use crate::connector::{Setup, network};
 
 /// Said in the status while every range is used by others.
@@ -25,7 +23,7 @@ impl Connection {
         setup: &Setup,
         facts: &NetworkFacts,
     ) -> anyhow::Result<()> {
-        let foreign = address_pool::foreign(facts, self.link, network::TABLE);
+        let foreign = address_pool::foreign(facts, self.carrier.link().unwrap_or(0), network::TABLE);
         self.notes.retain(|note| note != NOTE);
         match address_pool::choose(Some(self.pool), &foreign, &behind_gateways(setup), &random()) {
             Ok(pool) if pool == self.pool => Ok(()),
@@ -43,25 +41,22 @@ impl Connection {
         tracing::warn!("another program uses the range of our virtual addresses: they move to another one");
         let has_ipv6 = self.resolvers.len() > 1;
         let written = network::plan(&pool, &networks(&self.plan), &setup.access, has_ipv6);
-        let mut netlink = Netlink::open()?;
-        network::write_link(&mut netlink, &written, self.link)?;
-        for rule in written.rules.iter().filter(|rule| !self.written.rules.contains(rule)) {
-            let _ = self.guardian.announce(&Undo::Rule(rule.clone()))?;
-            netlink.add_rule(rule)?;
-        }
+        let former = match &mut self.carrier {
+            Carrier::Link(own) => Some(own.write(written)?),
+            Carrier::Namespace(broker) => {
+                broker.set_addresses(&written.addresses)?;
+                None
+            }
+            Carrier::Stack(_) => None, // the engine tells it
+        };
         let ended = self.renumber(Renumbering { pool, has_ipv6 }).await;
         tracing::info!("{ended} connections to former virtual addresses were reset");
         self.pool = pool;
         self.resolvers = resolvers(&pool, has_ipv6);
-        let former = std::mem::replace(&mut self.written, written);
-        let target = Target {
-            link: self.link,
-            resolvers: &self.resolvers,
-            domains: &self.plan.domains,
-            engine: &self.commands,
-        };
-        self.dns.change_domains(&mut self.guardian, target).await;
-        network::remove_surplus(&mut netlink, &former, &self.written, self.link)?;
+        self.change_dns(async |dns, guardian, target| dns.change_domains(guardian, target).await).await;
+        if let (Carrier::Link(own), Some(former)) = (&self.carrier, former) {
+            own.remove(&former)?;
+        }
         if let Some(entries) = self.addresses().await {
             save_addresses(setup, self.pool, entries);
         }

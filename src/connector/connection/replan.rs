@@ -3,15 +3,12 @@
 use anyhow::Context;
 use netstack::policy::Policy;
 use netstack::wireguard::PeerConfig;
-use platform::netlink::Netlink;
-use platform::undo::Undo;
 use tokio::sync::oneshot;
 
-use super::{Connection, find_endpoints, local_networks, name_service, networks, peer};
+use super::{Carrier, Connection, find_endpoints, local_networks, name_service, networks, peer};
 use crate::connector::endpoints::Endpoints;
 use crate::connector::engine::{Command, Rules};
 use crate::connector::plan::{self, Plan};
-use crate::connector::system_dns::Target;
 use crate::connector::{Setup, network};
 
 impl Connection {
@@ -29,15 +26,13 @@ impl Connection {
         changed_gateways: &[u32],
     ) -> anyhow::Result<usize> {
         let facts = platform::netlink::facts().context("failed to look at the network")?;
-        let plan = plan::build(&setup.config, &local_networks(&facts, Some(self.link)))?;
+        let plan = plan::build(&setup.config, &local_networks(&facts, self.carrier.link()))?;
         let has_ipv6 = self.resolvers.len() > 1;
         let written = network::plan(&self.pool, &networks(&plan), &setup.access, has_ipv6);
-        let mut netlink = Netlink::open()?;
-        network::write_routes(&mut netlink, &written, self.link)?;
-        for rule in written.rules.iter().filter(|rule| !self.written.rules.contains(rule)) {
-            let _ = self.guardian.announce(&Undo::Rule(rule.clone()))?;
-            netlink.add_rule(rule)?;
-        }
+        let former = match &mut self.carrier {
+            Carrier::Link(own) => Some(own.write(written)?),
+            Carrier::Namespace(_) | Carrier::Stack(_) => None,
+        };
         if !changed_gateways.is_empty() {
             self.endpoints = find_endpoints(setup, &self.commands);
         }
@@ -46,19 +41,14 @@ impl Connection {
         if !changed_gateways.is_empty() {
             self.endpoints.network_changed(name_service(&self.dns)); // now the engine knows whose names they are
         }
-        let former = std::mem::replace(&mut self.written, written);
         let have_domains_changed = plan.domains != self.plan.domains;
         self.plan = plan;
         if have_domains_changed {
-            let target = Target {
-                link: self.link,
-                resolvers: &self.resolvers,
-                domains: &self.plan.domains,
-                engine: &self.commands,
-            };
-            self.dns.change_domains(&mut self.guardian, target).await;
+            self.change_dns(async |dns, guardian, target| dns.change_domains(guardian, target).await).await;
         }
-        network::remove_surplus(&mut netlink, &former, &self.written, self.link)?;
+        if let (Carrier::Link(own), Some(former)) = (&self.carrier, former) {
+            own.remove(&former)?;
+        }
         Ok(ended)
     }
 

@@ -190,6 +190,8 @@ impl Engine {
     fn renumber(&mut self, to: Renumbering, now: Instant) -> usize {
         let (ipv4, ipv6) = to.pool.resolver();
         let entries: Vec<dns::Entry> = self.resolver.pool().entries().collect();
+        let (device_v4, device_v6) = to.pool.device();
+        self.io.device.set_addresses([Some(device_v4.into()), to.has_ipv6.then_some(device_v6.into())]);
         let (table, _) = dns::VirtualPool::restore(to.pool.ipv4, to.pool.ipv6, entries, wall());
         self.resolver.set_pool(table);
         let ended = self.datapath.renumber((ipv4, to.has_ipv6.then_some(ipv6)), to.pool.networks(), now);

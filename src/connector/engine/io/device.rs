@@ -20,6 +20,16 @@ pub enum Device {
     Stack(Box<UserStack>),
 }
 
+impl Device {
+    /// Whether it takes TCP super-packets.
+    pub fn can_join(&self) -> bool {
+        match self {
+            Self::Tun(tun) => tun.offloads().tcp_segmentation,
+            Self::Stack(_) => false,
+        }
+    }
+}
+
 /// The same, watched by the runtime.
 pub(in crate::connector::engine) enum Watched {
     Tun(AsyncFd<Tun>),
@@ -32,6 +42,14 @@ impl Watched {
             Device::Tun(tun) => Self::Tun(watched(tun, Interest::READABLE)?),
             Device::Stack(stack) => Self::Stack(stack),
         })
+    }
+
+    /// Flows are opened from these addresses from now on; a TUN's are written to the system.
+    pub(in crate::connector::engine) fn set_addresses(&mut self, addresses: [Option<std::net::IpAddr>; 2]) {
+        match self {
+            Self::Tun(_) => {}
+            Self::Stack(stack) => stack.set_addresses(addresses),
+        }
     }
 
     /// Whether the device is gone; if not, the task is woken when it is.
