@@ -64,9 +64,9 @@ pub(crate) fn tests() -> Vec<Test> {
             run: a_read_only_resolv_conf_is_said_and_addresses_still_work,
         },
         Test {
-            name: "without_root_or_the_capability_it_says_what_is_missing",
+            name: "without_root_or_the_capability_it_goes_on_with_the_proxies_and_says_so",
             needs: &[],
-            run: without_root_or_the_capability_it_says_what_is_missing,
+            run: without_root_or_the_capability_it_goes_on_with_the_proxies_and_says_so,
         },
         Test {
             name: "a_full_disk_is_said_and_nothing_is_changed",
@@ -211,18 +211,12 @@ fn a_read_only_resolv_conf_is_said_and_addresses_still_work() {
     assert_restored(&world, &before, STOP_LIMIT);
 }
 
-fn without_root_or_the_capability_it_says_what_is_missing() {
+fn without_root_or_the_capability_it_goes_on_with_the_proxies_and_says_so() {
     let world = World::new(ResolvConf::File);
     let before = Snapshot::take(&world);
     let installation = Installation::new(&world, &Settings::new(&world, BY_ADDRESS));
     let folder = installation.folder().display().to_string();
     let config = installation.config_path().display().to_string();
-
-    let arguments = ["--bounding-set", "-net_admin", "--inh-caps", "-net_admin", "--"];
-    let mut command = world.client.command("setpriv");
-    let state = installation.state_path();
-    command.args(arguments).arg(crate::connector::BINARY).args(["run", "--config", &config]);
-    assert_explains(&run(command.env("OPENZTNA_STATE_DIR", &state), SHORT), "CAP_NET_ADMIN");
 
     // A copy where every user may execute it, and files that are that user's own.
     let program = format!("{folder}/connector-for-all");
@@ -230,9 +224,14 @@ fn without_root_or_the_capability_it_says_what_is_missing() {
     let owner = format!("{ORDINARY_USER}:{ORDINARY_USER}");
     run(std::process::Command::new("chown").args(["-R", &owner, &folder]), SHORT).success();
     let mut command = world.client.command_as(ORDINARY_USER, &program);
-    command.args(["run", "--config", &config]).env("OPENZTNA_STATE_DIR", &state);
-    assert_explains(&run(&mut command, SHORT), "root");
+    command.args(["run", "--config", &config]).env("OPENZTNA_STATE_DIR", installation.state_path());
+    let mut connector = Running::start(&mut command, &world.log_path("ordinary-user"));
+    let status = installation.wait_for_state(&mut connector, "connected", SHORT);
+    assert_eq!(status["colour"], "yellow", "{status:#}");
+    assert!(status["warnings"].to_string().contains("no TUN for lack of rights"), "{status:#}");
+    assert!(status["carrier"].to_string().contains("for the proxies alone"), "{status:#}");
     assert!(Snapshot::take(&world).differences(&before).is_none());
+    installation.stop(&mut connector);
 }
 
 fn a_full_disk_is_said_and_nothing_is_changed() {
