@@ -4,23 +4,23 @@ mod application;
 mod diagnostic;
 mod effective;
 mod endpoint;
-mod gateway;
+pub(crate) mod gateway;
 mod host;
 pub mod json_schema;
 pub mod keys;
 mod not_effective;
 mod origin;
 mod overrides;
-mod port;
+pub(crate) mod port;
 mod prefix;
-mod reader;
+pub(crate) mod reader;
 pub mod reference;
-mod row;
-mod schema;
+pub(crate) mod row;
+pub(crate) mod schema;
 mod secret;
-mod sections;
-mod source;
-mod unknown;
+pub(crate) mod sections;
+pub(crate) mod source;
+pub(crate) mod unknown;
 mod zones;
 
 use std::ffi::OsString;
@@ -136,8 +136,9 @@ impl Config {
         let mut given = overrides::from_environment(&sources.environment, &mut problems);
         given.extend(overrides::from_arguments(&sources.arguments, &mut problems));
         let overrides = overrides::parse(&given, &mut problems);
-        unknown::check(source, &root, &mut problems);
-        let mut reader = Reader { source, root: &root, overrides: &overrides, problems };
+        unknown::check(&schema::CLIENT, source, &root, &mut problems);
+        let mut reader =
+            Reader { schema: &schema::CLIENT, source, root: &root, overrides: &overrides, problems };
         let config = Self::read(&mut reader);
         finish(config, reader.problems)
     }
@@ -176,10 +177,7 @@ impl Config {
 
 /// Warnings go with the configuration; one error and there is none.
 fn finish(mut config: Config, mut diagnostics: Vec<Diagnostic>) -> Result<Config, ConfigError> {
-    diagnostics.sort_by_key(|diagnostic| match diagnostic.origin {
-        Origin::File { line, .. } => line,
-        Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. } => u32::MAX,
-    });
+    diagnostics.sort_by_key(|diagnostic| diagnostic.origin.line());
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(ConfigError { diagnostics });
     }
@@ -210,7 +208,7 @@ fn warn_of_readable_secrets(reader: &mut Reader<'_>) {
             Some((format!("{table}.{}", key.name), reader.find_in_file(table, key.name)?.origin))
         })
         .collect();
-    if let Some(rows) = gateway::rows(reader, "gateway") {
+    if let Some(rows) = reader.rows("gateway") {
         let rows = row::Row::all(reader, "gateway", &rows);
         let keys = rows.iter().filter_map(|row| row.find(reader, "preshared_key"));
         secrets.extend(keys.map(|found| ("gateway.preshared_key".to_owned(), found.origin)));

@@ -7,6 +7,7 @@ pub mod config;
 pub mod connector;
 pub mod dialer;
 pub mod error;
+pub mod gateway;
 pub mod guardian;
 pub mod import;
 pub mod session;

@@ -1,7 +1,7 @@
 //! `[[application]]`, and the applications that `include_domains` and `include_ips` stand for.
 
 use super::diagnostic::Diagnostic;
-use super::gateway::{Gateways, Reference, check_duplicate, rows};
+use super::gateway::{Gateways, Reference, check_duplicate};
 use super::host::{Host, NamePattern};
 use super::origin::{Origin, Setting};
 use super::port::{ALL_PORTS, FORMS, PortSpec};
@@ -34,7 +34,7 @@ pub struct Application {
 pub(super) fn read(reader: &mut Reader<'_>, gateways: &Gateways) -> Vec<Application> {
     let mut applications = Vec::new();
     let mut names: Vec<Setting<String>> = Vec::new();
-    if let Some(rows) = rows(reader, "application") {
+    if let Some(rows) = reader.rows("application") {
         for row in Row::all(reader, "application", &rows) {
             applications.extend(read_row(reader, &row, gateways, &mut names));
         }

@@ -8,7 +8,7 @@ use super::endpoint::{Endpoint, parse_dns_server};
 use super::keys::{parse_key, read_private_key};
 use super::origin::{Origin, Setting};
 use super::prefix::Prefix;
-use super::reader::{Complaint, Found, Reader};
+use super::reader::{Complaint, Reader};
 use super::row::Row;
 use super::secret::SecretKey;
 
@@ -57,7 +57,7 @@ const PUBLIC_KEY_HINT: &str =
 
 /// Reads every row. A row in error is left out, its name is kept so that references to it are not errors as well.
 pub(super) fn read(reader: &mut Reader<'_>) -> Gateways {
-    let Some(rows) = rows(reader, "gateway") else { return Gateways::default() };
+    let Some(rows) = reader.rows("gateway") else { return Gateways::default() };
     let mut gateways = Gateways::default();
     for row in Row::all(reader, "gateway", &rows) {
         read_row(reader, &row, &mut gateways);
@@ -118,12 +118,6 @@ impl Gateways {
             }
         }
     }
-}
-
-/// The value of an array of tables at the root of the file.
-pub(super) fn rows<'a>(reader: &Reader<'a>, name: &str) -> Option<Found<'a>> {
-    let value = reader.root.get(name)?;
-    Some(Found { value: value.get_ref(), origin: reader.source.origin(&value.span()) })
 }
 
 /// The complaint about a name that was taken before.
@@ -206,7 +200,7 @@ const ENDPOINT_HINT: &str =
     "write `198.51.100.7:51820`, `[2001:db8::7]:51820` or `gateway.example.com:51820`";
 const ADDRESS_HINT: &str = "our address inside the tunnel, such as `10.77.0.3/32`";
 const ALLOWED_HINT: &str = "what lies behind the gateway, such as `10.77.0.0/16`";
-pub(super) const DNS_HINT: &str = "write an address, such as `10.77.0.53`, or `10.77.0.53:5353`";
+pub(crate) const DNS_HINT: &str = "write an address, such as `10.77.0.53`, or `10.77.0.53:5353`";
 
 fn parse_prefix(text: &str, hint: &str) -> Result<Prefix, Complaint> {
     text.parse().map_err(|error: super::prefix::PrefixError| Complaint::new(error, hint))

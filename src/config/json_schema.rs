@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{APPLICATION, GATEWAY, Key, Kind, Preset, SPLIT_DNS, TABLES};
+use super::schema::{CLIENT, Key, Kind, Preset, SPLIT_DNS, Schema, Table};
 
 /// The dialect (JSON Schema 2020-12, section 8.1.1).
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -10,29 +10,49 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// The schema of the whole file.
 #[must_use]
 pub fn json_schema() -> Value {
+    schema_of(&CLIENT)
+}
+
+/// The same for any of our configuration files.
+pub(crate) fn schema_of(schema: &Schema) -> Value {
     let mut properties = Map::new();
-    properties.insert("gateway".to_owned(), json!({ "type": "array", "items": table(GATEWAY) }));
-    properties.insert("application".to_owned(), json!({ "type": "array", "items": table(APPLICATION) }));
-    for section in TABLES {
+    for (name, keys) in schema.rows {
+        properties.insert((*name).to_owned(), json!({ "type": "array", "items": table(keys) }));
+    }
+    let (root, tables): (Vec<&Table>, Vec<&Table>) =
+        schema.tables.iter().partition(|table| table.name.is_empty());
+    for section in tables {
         properties.insert(section.name.to_owned(), table(section.keys));
     }
-    json!({
+    for key in root.iter().flat_map(|root| root.keys) {
+        properties.insert(key.name.to_owned(), value(key));
+    }
+    let mut whole = json!({
         "$schema": DIALECT,
-        "title": "OpenZTNA Client Connector",
+        "title": schema.title,
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
-    })
+    });
+    let required = required(root.iter().flat_map(|root| root.keys));
+    if !required.is_empty() {
+        whole["required"] = json!(required);
+    }
+    whole
 }
 
 fn table(keys: &[Key]) -> Value {
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), value(key))).collect();
-    let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let required = required(keys);
     let mut table = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if !required.is_empty() {
         table["required"] = json!(required);
     }
     table
+}
+
+fn required<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Vec<&'static str> {
+    keys.into_iter().filter(|key| key.required).map(|key| key.name).collect()
 }
 
 fn value(key: &Key) -> Value {
@@ -85,6 +105,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::config::schema::GATEWAY;
 
     const PATH: &str = "docs/generated/configuration.schema.json";
 

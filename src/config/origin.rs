@@ -29,6 +29,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The line of the file; what was given elsewhere comes after all lines.
+    pub(crate) fn line(&self) -> u32 {
+        match self {
+            Self::File { line, .. } => *line,
+            Self::Default | Self::Environment { .. } | Self::CommandLine { .. } => u32::MAX,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,7 +61,7 @@ pub struct Setting<T> {
 
 impl<T> Setting<T> {
     /// The same place with another value.
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Setting<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Setting<U> {
         Setting { value: change(self.value), origin: self.origin }
     }
 }

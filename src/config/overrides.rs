@@ -23,7 +23,7 @@ pub(super) struct Given {
 }
 
 /// One value from outside the file. Later ones win.
-pub(super) struct Override<'a> {
+pub(crate) struct Override<'a> {
     pub(super) table: &'static str,
     pub(super) key: &'static str,
     pub(super) value: DeValue<'a>,

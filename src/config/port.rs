@@ -28,7 +28,7 @@ pub const ALL_PORTS: [PortSpec; 3] =
     [PortSpec::Tcp { first: 1, last: u16::MAX }, PortSpec::Udp { first: 1, last: u16::MAX }, PortSpec::Icmp];
 
 /// How a port is written, for hints.
-pub(super) const FORMS: &str =
+pub(crate) const FORMS: &str =
     "write `tcp/443`, `tcp/8000-8100`, `tcp/*`, `udp/*`, `icmp`, or `*` for everything";
 
 /// Why a text is no allowance.

@@ -8,42 +8,43 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Diagnostic;
 use super::origin::{Origin, Setting};
 use super::overrides::Override;
-use super::schema::{self, Preset};
+use super::schema::{Preset, Schema, full_name};
 use super::secret::Secret;
 use super::source::Source;
 
 /// A value as it was found, with its place.
-pub(super) struct Found<'a> {
-    pub(super) value: &'a DeValue<'a>,
-    pub(super) origin: Origin,
+pub(crate) struct Found<'a> {
+    pub(crate) value: &'a DeValue<'a>,
+    pub(crate) origin: Origin,
 }
 
 /// What is wrong with one value, and what to do about it.
-pub(super) struct Complaint {
-    pub(super) message: String,
-    pub(super) hint: String,
+pub(crate) struct Complaint {
+    pub(crate) message: String,
+    pub(crate) hint: String,
 }
 
 impl Complaint {
-    pub(super) fn new(message: impl ToString, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl ToString, hint: impl Into<String>) -> Self {
         Self { message: message.to_string(), hint: hint.into() }
     }
 }
 
 /// Reads settings and collects complaints.
-pub(super) struct Reader<'a> {
-    pub(super) source: &'a Source,
-    pub(super) root: &'a DeTable<'a>,
+pub(crate) struct Reader<'a> {
+    pub(crate) schema: &'static Schema,
+    pub(crate) source: &'a Source,
+    pub(crate) root: &'a DeTable<'a>,
     /// Weakest first.
-    pub(super) overrides: &'a [Override<'a>],
-    pub(super) problems: Vec<Diagnostic>,
+    pub(crate) overrides: &'a [Override<'a>],
+    pub(crate) problems: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
     /// The strongest value of a key or of its aliases.
-    pub(super) fn find(&self, table: &str, key: &str) -> Option<Found<'a>> {
+    pub(crate) fn find(&self, table: &str, key: &str) -> Option<Found<'a>> {
         let names =
-            || std::iter::once((table, key)).chain(schema::aliases(table, key).map(|(t, k)| (t, k.name)));
+            || std::iter::once((table, key)).chain(self.schema.aliases(table, key).map(|(t, k)| (t, k.name)));
         let outside =
             self.overrides.iter().rev().find(|given| names().any(|name| name == (given.table, given.key)));
         if let Some(given) = outside {
@@ -53,29 +54,33 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of exactly this key in the file.
-    pub(super) fn find_in_file(&self, table: &str, key: &str) -> Option<Found<'a>> {
-        let value = self.root.get(table)?.get_ref().as_table()?.get(key)?;
+    pub(crate) fn find_in_file(&self, table: &str, key: &str) -> Option<Found<'a>> {
+        let table = match table {
+            "" => self.root,
+            table => self.root.get(table)?.get_ref().as_table()?,
+        };
+        let value = table.get(key)?;
         Some(Found { value: value.get_ref(), origin: self.source.origin(&value.span()) })
     }
 
-    pub(super) fn boolean(&mut self, table: &str, key: &str) -> Setting<bool> {
-        let preset = matches!(preset(table, key), Preset::Boolean(true));
+    pub(crate) fn boolean(&mut self, table: &str, key: &str) -> Setting<bool> {
+        let preset = matches!(self.preset(table, key), Preset::Boolean(true));
         self.read(table, key, preset, "true or false", |value| value.as_bool())
     }
 
     /// A whole number; the schema's range must fit `T`.
-    pub(super) fn integer<T: TryFrom<i64> + Default>(&mut self, table: &str, key: &str) -> Setting<T> {
+    pub(crate) fn integer<T: TryFrom<i64> + Default>(&mut self, table: &str, key: &str) -> Setting<T> {
         self.whole_number(table, key).map(|number| T::try_from(number).unwrap_or_default())
     }
 
     /// A time span, written as a whole number of seconds.
-    pub(super) fn seconds(&mut self, table: &str, key: &str) -> Setting<Duration> {
+    pub(crate) fn seconds(&mut self, table: &str, key: &str) -> Setting<Duration> {
         self.whole_number(table, key).map(|number| Duration::from_secs(number.unsigned_abs()))
     }
 
     /// A text; an empty one counts as not given.
-    pub(super) fn text(&mut self, table: &str, key: &str) -> Option<Setting<String>> {
-        let preset = match preset(table, key) {
+    pub(crate) fn text(&mut self, table: &str, key: &str) -> Option<Setting<String>> {
+        let preset = match self.preset(table, key) {
             Preset::Text(text) => text,
             Preset::None | Preset::Boolean(_) | Preset::Integer(_) => "",
         };
@@ -84,17 +89,17 @@ impl<'a> Reader<'a> {
         (!setting.value.is_empty()).then_some(setting)
     }
 
-    pub(super) fn secret(&mut self, table: &str, key: &str) -> Option<Setting<Secret>> {
+    pub(crate) fn secret(&mut self, table: &str, key: &str) -> Option<Setting<Secret>> {
         self.text(table, key).map(|setting| setting.map(Secret::new))
     }
 
     /// One of the words that the schema lists, as the schema spells it.
-    pub(super) fn choice(&mut self, table: &str, key: &str) -> Setting<&'static str> {
-        let preset = match preset(table, key) {
+    pub(crate) fn choice(&mut self, table: &str, key: &str) -> Setting<&'static str> {
+        let preset = match self.preset(table, key) {
             Preset::Text(text) => text,
             Preset::None | Preset::Boolean(_) | Preset::Integer(_) => "",
         };
-        let words = schema::find(table, key).map_or(&[][..], |key| key.kind.words());
+        let words = self.schema.find(table, key).map_or(&[][..], |key| key.kind.words());
         let expected = format!("one of {}", words.join(", "));
         self.read(table, key, preset, &expected, |value| {
             let written = value.as_str()?;
@@ -103,7 +108,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The texts of a list, copied.
-    pub(super) fn list(&mut self, table: &str, key: &str) -> Vec<String> {
+    pub(crate) fn list(&mut self, table: &str, key: &str) -> Vec<String> {
         let mut texts = Vec::new();
         self.each(table, key, |text| {
             texts.push(text.to_owned());
@@ -113,18 +118,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Hands out each text of a list; a complaint is reported at the text's own place.
-    pub(super) fn each(
+    pub(crate) fn each(
         &mut self,
         table: &str,
         key: &str,
         take: impl FnMut(&'a str) -> Result<(), Complaint>,
     ) {
         let Some(found) = self.find(table, key) else { return };
-        self.each_of(&format!("{table}.{key}"), &found, take);
+        self.each_of(&full_name(table, key), &found, take);
     }
 
     /// The same for a value that was found already. `name` is how the key is called in messages.
-    pub(super) fn each_of(
+    pub(crate) fn each_of(
         &mut self,
         name: &str,
         found: &Found<'a>,
@@ -150,23 +155,33 @@ impl<'a> Reader<'a> {
     }
 
     /// The place of a part of a value: its own line in the file, or where the value was given.
-    pub(super) fn place(&self, found: &Found<'_>, span: &Range<usize>) -> Origin {
+    pub(crate) fn place(&self, found: &Found<'_>, span: &Range<usize>) -> Origin {
         match &found.origin {
             Origin::File { .. } => self.source.origin(span),
             Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. } => found.origin.clone(),
         }
     }
 
-    pub(super) fn complain(&mut self, origin: Origin, complaint: Complaint) {
+    pub(crate) fn complain(&mut self, origin: Origin, complaint: Complaint) {
         self.problems.push(Diagnostic::error(origin, complaint.message).hint(complaint.hint));
     }
 
+    /// An array of tables at the root of the file.
+    pub(crate) fn rows(&self, name: &str) -> Option<Found<'a>> {
+        let value = self.root.get(name)?;
+        Some(Found { value: value.get_ref(), origin: self.source.origin(&value.span()) })
+    }
+
+    fn preset(&self, table: &str, key: &str) -> Preset {
+        self.schema.find(table, key).map_or(Preset::None, |key| key.preset)
+    }
+
     fn whole_number(&mut self, table: &str, key: &str) -> Setting<i64> {
-        let preset = match preset(table, key) {
+        let preset = match self.preset(table, key) {
             Preset::Integer(number) => number,
             Preset::None | Preset::Boolean(_) | Preset::Text(_) => 0,
         };
-        let (min, max) = schema::find(table, key).map_or((0, 0), |key| key.kind.range());
+        let (min, max) = self.schema.find(table, key).map_or((0, 0), |key| key.kind.range());
         let expected = format!("a whole number from {min} to {max}");
         self.read(table, key, preset, &expected, |value| {
             whole_number(value).filter(|number| (min..=max).contains(number))
@@ -185,8 +200,8 @@ impl<'a> Reader<'a> {
             return Setting { value: preset, origin: Origin::Default };
         };
         let Some(value) = convert(found.value) else {
-            let name = format!("{table}.{key}");
-            let complaint = match schema::find(table, key) {
+            let name = full_name(table, key);
+            let complaint = match self.schema.find(table, key) {
                 Some(key) if key.secret => {
                     Complaint::new(format!("`{name}` must be {expected}"), SECRET_HINT)
                 }
@@ -202,13 +217,13 @@ impl<'a> Reader<'a> {
 const SECRET_HINT: &str = "put it in quotes";
 
 /// A whole number of any base that TOML knows.
-pub(super) fn whole_number(value: &DeValue<'_>) -> Option<i64> {
+pub(crate) fn whole_number(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 /// The complaint about a value of a wrong type or out of range. Names the value when it is short.
-pub(super) fn wrong_type(name: &str, expected: &str, value: &DeValue<'_>) -> Complaint {
+pub(crate) fn wrong_type(name: &str, expected: &str, value: &DeValue<'_>) -> Complaint {
     let found = match value {
         DeValue::String(text) => format!("the text `{}`", shorten(text)),
         DeValue::Integer(number) => format!("the number {}", shorten(number.as_str())),
@@ -230,15 +245,11 @@ pub(super) fn wrong_type(name: &str, expected: &str, value: &DeValue<'_>) -> Com
 }
 
 /// At most 60 characters, without control characters.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 60;
     let mut short: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {
         short.push('…');
     }
     short
-}
-
-fn preset(table: &str, key: &str) -> Preset {
-    schema::find(table, key).map_or(Preset::None, |key| key.preset)
 }

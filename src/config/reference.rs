@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::not_effective::is_not_yet;
-use super::schema::{APPLICATION, GATEWAY, Key, Kind, Preset, SPLIT_DNS, TABLES};
+use super::schema::{CLIENT, Key, Kind, Preset, SPLIT_DNS, Schema};
 
 const INTRODUCTION: &str = "\
 # Configuration reference
@@ -19,11 +19,18 @@ A key that is \"not yet\" effective loads, and does nothing in this version.
 /// The page in Markdown.
 #[must_use]
 pub fn page() -> String {
-    let mut page = INTRODUCTION.to_owned();
-    section(&mut page, "[[gateway]]", "gateway", GATEWAY);
-    section(&mut page, "[[application]]", "application", APPLICATION);
-    for table in TABLES {
-        section(&mut page, &format!("[{}]", table.name), table.name, table.keys);
+    page_of(&CLIENT, INTRODUCTION)
+}
+
+/// The same for any of our configuration files.
+pub(crate) fn page_of(schema: &Schema, introduction: &str) -> String {
+    let mut page = introduction.to_owned();
+    for (name, keys) in schema.rows {
+        section(&mut page, &format!("[[{name}]]"), name, keys);
+    }
+    for table in schema.tables {
+        let title = if table.name.is_empty() { "Outside of any table" } else { &format!("[{}]", table.name) };
+        section(&mut page, title, table.name, table.keys);
         if table.keys.iter().any(|key| key.kind == Kind::Zones) {
             section(&mut page, "Each entry of `split_dns` in `[dns]`", "split_dns", SPLIT_DNS);
         }

@@ -1,4 +1,4 @@
-//! One row of `[[gateway]]`, `[[application]]` or `split_dns`: typed reading of its keys.
+//! One row of an array of tables, such as `[[gateway]]` or `split_dns`: typed reading of its keys.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,18 +7,18 @@ use super::origin::Origin;
 use super::reader::{Complaint, Found, Reader, wrong_type};
 
 /// A row with its place.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// How the row is called in messages: `gateway` gives `gateway.endpoint`.
     title: &'static str,
     table: &'a DeTable<'a>,
     /// The whole value that the row is part of, which tells the layer.
-    pub(super) origin: Origin,
+    pub(crate) origin: Origin,
     outer: Origin,
 }
 
 impl<'a> Row<'a> {
     /// The rows of an array of tables; what is no table is left to the check for unknown keys.
-    pub(super) fn all(reader: &Reader<'a>, title: &'static str, found: &Found<'a>) -> Vec<Self> {
+    pub(crate) fn all(reader: &Reader<'a>, title: &'static str, found: &Found<'a>) -> Vec<Self> {
         let items = found.value.as_array().map(|items| &**items).unwrap_or_default();
         let row = |item: &'a Spanned<DeValue<'a>>| {
             let table = item.get_ref().as_table()?;
@@ -27,7 +27,7 @@ impl<'a> Row<'a> {
         items.iter().filter_map(row).collect()
     }
 
-    pub(super) fn find(&self, reader: &Reader<'a>, key: &str) -> Option<Found<'a>> {
+    pub(crate) fn find(&self, reader: &Reader<'a>, key: &str) -> Option<Found<'a>> {
         let value = self.table.get(key)?;
         let whole = Found { value: value.get_ref(), origin: self.outer.clone() };
         let origin = reader.place(&whole, &value.span());
@@ -35,7 +35,7 @@ impl<'a> Row<'a> {
     }
 
     /// A text that may be absent; empty counts as absent.
-    pub(super) fn text(&self, reader: &mut Reader<'a>, key: &str) -> Option<(&'a str, Origin)> {
+    pub(crate) fn text(&self, reader: &mut Reader<'a>, key: &str) -> Option<(&'a str, Origin)> {
         let found = self.find(reader, key)?;
         match found.value.as_str() {
             Some("") => None,
@@ -43,7 +43,7 @@ impl<'a> Row<'a> {
             None => {
                 let complaint = match key {
                     "preshared_key" => {
-                        Complaint::new("`gateway.preshared_key` must be a text", "put it in quotes")
+                        Complaint::new(format!("`{}` must be a text", self.name(key)), "put it in quotes")
                     }
                     _ => wrong_type(&self.name(key), "a text", found.value),
                 };
@@ -54,7 +54,7 @@ impl<'a> Row<'a> {
     }
 
     /// A text that must be there.
-    pub(super) fn required(
+    pub(crate) fn required(
         &self,
         reader: &mut Reader<'a>,
         key: &str,
@@ -69,7 +69,7 @@ impl<'a> Row<'a> {
     }
 
     /// Reads a list with at least one item.
-    pub(super) fn required_list<T>(
+    pub(crate) fn required_list<T>(
         &self,
         reader: &mut Reader<'a>,
         key: &str,
@@ -85,7 +85,7 @@ impl<'a> Row<'a> {
     }
 
     /// Reads a list that may be absent.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         reader: &mut Reader<'a>,
         key: &str,
@@ -100,12 +100,12 @@ impl<'a> Row<'a> {
         items
     }
 
-    pub(super) fn name(&self, key: &str) -> String {
+    pub(crate) fn name(&self, key: &str) -> String {
         format!("{}.{key}", self.title)
     }
 
     /// The place of a key, or of the row when the key is absent.
-    pub(super) fn place(&self, reader: &Reader<'a>, key: &str) -> Origin {
+    pub(crate) fn place(&self, reader: &Reader<'a>, key: &str) -> Origin {
         self.find(reader, key).map_or_else(|| self.origin.clone(), |found| found.origin)
     }
 

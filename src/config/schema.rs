@@ -2,7 +2,7 @@
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Boolean,
     /// A whole number within `min..=max`.
     Integer {
@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The words of a choice; none for other kinds.
-    pub(super) fn words(self) -> &'static [&'static str] {
+    pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
             Self::Choice(words) => words,
             Self::Boolean
@@ -42,7 +42,7 @@ impl Kind {
     }
 
     /// The least and the greatest number; zeros for other kinds.
-    pub(super) fn range(self) -> (i64, i64) {
+    pub(crate) fn range(self) -> (i64, i64) {
         match self {
             Self::Integer { min, max } | Self::IntegerOr { min, max, .. } => (min, max),
             Self::Boolean | Self::Text | Self::Choice(_) | Self::List | Self::Headers | Self::Zones => (0, 0),
@@ -52,7 +52,7 @@ impl Kind {
 
 /// The value of a key that nobody gave. Lists and tables are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Preset {
+pub(crate) enum Preset {
     None,
     Boolean(bool),
     Integer(i64),
@@ -61,22 +61,60 @@ pub(super) enum Preset {
 
 /// One key of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) preset: Preset,
-    pub(super) secret: bool,
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) preset: Preset,
+    pub(crate) secret: bool,
     /// Each row must have it.
-    pub(super) required: bool,
+    pub(crate) required: bool,
     /// Another name of this `(table, key)`.
-    pub(super) alias_of: Option<(&'static str, &'static str)>,
+    pub(crate) alias_of: Option<(&'static str, &'static str)>,
 }
 
 /// One table `[name]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Table {
-    pub(super) name: &'static str,
-    pub(super) keys: &'static [Key],
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+/// The tables and keys of one kind of configuration file.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    /// What the file configures, for the JSON Schema.
+    pub(crate) title: &'static str,
+    /// The plain tables, in the order in which they are documented; the one without a name holds the keys of the root.
+    pub(crate) tables: &'static [Table],
+    /// The arrays of tables: name, and the keys of each row.
+    pub(crate) rows: &'static [(&'static str, &'static [Key])],
+}
+
+impl Schema {
+    /// The key of a table, if there is one of that name.
+    pub(crate) fn find(&self, table: &str, name: &str) -> Option<&'static Key> {
+        let table = self.tables.iter().find(|candidate| candidate.name == table)?;
+        table.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Each key with its table, in the order of the documentation.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &'static Key)> {
+        self.tables.iter().flat_map(|table| table.keys.iter().map(move |key| (table.name, key)))
+    }
+
+    /// The aliases of a key.
+    pub(crate) fn aliases(
+        &self,
+        table: &str,
+        name: &str,
+    ) -> impl Iterator<Item = (&'static str, &'static Key)> {
+        self.all().filter(move |(_, key)| key.alias_of == Some((table, name)))
+    }
+}
+
+/// How a key is called in messages; keys of the root have no table.
+pub(crate) fn full_name(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
 /// Longest time span that is accepted, in seconds: ten years, far from any overflow.
@@ -84,52 +122,59 @@ const MAX_SECONDS: i64 = 10 * 365 * 86_400;
 const SECONDS: Kind = Kind::Integer { min: 1, max: MAX_SECONDS };
 const PORT: Kind = Kind::Integer { min: 1, max: 65_535 };
 /// Levels of the log, the quietest first.
-pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+pub(crate) const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 /// RFC 791 section 3.1: every IPv4 host takes 576 octets; 9000 is the usual jumbo frame.
 const MTU: Kind = Kind::IntegerOr { min: 576, max: 9000, word: "auto" };
 
-const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
+pub(crate) const fn key(name: &'static str, kind: Kind, preset: Preset) -> Key {
     Key { name, kind, preset, secret: false, required: false, alias_of: None }
 }
 
-const fn flag(name: &'static str, preset: bool) -> Key {
+pub(crate) const fn flag(name: &'static str, preset: bool) -> Key {
     key(name, Kind::Boolean, Preset::Boolean(preset))
 }
 
-const fn number(name: &'static str, kind: Kind, preset: i64) -> Key {
+pub(crate) const fn number(name: &'static str, kind: Kind, preset: i64) -> Key {
     key(name, kind, Preset::Integer(preset))
 }
 
-const fn text(name: &'static str) -> Key {
+pub(crate) const fn text(name: &'static str) -> Key {
     key(name, Kind::Text, Preset::None)
 }
 
-const fn text_or(name: &'static str, preset: &'static str) -> Key {
+pub(crate) const fn text_or(name: &'static str, preset: &'static str) -> Key {
     key(name, Kind::Text, Preset::Text(preset))
 }
 
-const fn choice(name: &'static str, words: &'static [&'static str], preset: &'static str) -> Key {
+pub(crate) const fn choice(name: &'static str, words: &'static [&'static str], preset: &'static str) -> Key {
     key(name, Kind::Choice(words), Preset::Text(preset))
 }
 
-const fn list(name: &'static str) -> Key {
+pub(crate) const fn list(name: &'static str) -> Key {
     key(name, Kind::List, Preset::None)
 }
 
-const fn secret(name: &'static str, kind: Kind) -> Key {
+pub(crate) const fn secret(name: &'static str, kind: Kind) -> Key {
     Key { secret: true, ..key(name, kind, Preset::None) }
 }
 
-const fn required(key: Key) -> Key {
+pub(crate) const fn required(key: Key) -> Key {
     Key { required: true, ..key }
 }
 
-const fn alias(name: &'static str, table: &'static str, of: &'static str, kind: Kind) -> Key {
+pub(crate) const fn alias(name: &'static str, table: &'static str, of: &'static str, kind: Kind) -> Key {
     Key { alias_of: Some((table, of)), ..key(name, kind, Preset::None) }
 }
 
+/// The client's configuration.
+pub(crate) static CLIENT: Schema = Schema {
+    title: "OpenZTNA Client Connector",
+    tables: TABLES,
+    rows: &[("gateway", GATEWAY), ("application", APPLICATION)],
+};
+
 /// The tables, in the order in which they are documented.
-pub(super) static TABLES: &[Table] = &[
+pub(crate) const TABLES: &[Table] = &[
     Table {
         name: "general",
         keys: &[text("client_id"), alias("control_plane_url", "control_plane", "url", Kind::Text)],
@@ -260,7 +305,7 @@ pub(super) static TABLES: &[Table] = &[
 ];
 
 /// The keys of each `[[gateway]]`.
-pub(super) static GATEWAY: &[Key] = &[
+pub(crate) const GATEWAY: &[Key] = &[
     required(text("name")),
     required(text("public_key")),
     required(list("endpoint")),
@@ -272,7 +317,7 @@ pub(super) static GATEWAY: &[Key] = &[
 ];
 
 /// The keys of each `[[application]]`.
-pub(super) static APPLICATION: &[Key] = &[
+pub(crate) const APPLICATION: &[Key] = &[
     required(text("name")),
     required(text("host")),
     required(list("ports")),
@@ -283,22 +328,11 @@ pub(super) static APPLICATION: &[Key] = &[
 ];
 
 /// The keys of each entry of `dns.split_dns`.
-pub(super) static SPLIT_DNS: &[Key] = &[required(text("domain")), list("servers"), text("gateway")];
+pub(crate) static SPLIT_DNS: &[Key] = &[required(text("domain")), list("servers"), text("gateway")];
 
-/// The key of a table, if there is one of that name.
-pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
-    let table = TABLES.iter().find(|candidate| candidate.name == table)?;
-    table.keys.iter().find(|key| key.name == name)
-}
-
-/// Each key with its table, in the order of the documentation.
-pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static Key)> {
-    TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.name, key)))
-}
-
-/// The aliases of a key.
-pub(super) fn aliases(table: &str, name: &str) -> impl Iterator<Item = (&'static str, &'static Key)> {
-    all().filter(move |(_, key)| key.alias_of == Some((table, name)))
+/// Each key of the client's configuration with its table, in the order of the documentation.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static Key)> {
+    CLIENT.all()
 }
 
 #[cfg(test)]
@@ -325,7 +359,7 @@ mod tests {
     fn aliases_lead_to_a_key_of_the_same_kind() {
         for (table, key) in all().filter(|(_, key)| key.alias_of.is_some()) {
             let (of_table, of) = key.alias_of.unwrap();
-            let target = find(of_table, of).unwrap();
+            let target = CLIENT.find(of_table, of).unwrap();
             assert_eq!(target.kind, key.kind, "{table}.{}", key.name);
             assert!(target.alias_of.is_none());
         }

@@ -228,7 +228,7 @@ impl LogLevel {
         }
     }
 
-    fn from_word(word: &str) -> Self {
+    pub(crate) fn from_word(word: &str) -> Self {
         let levels = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
         levels.into_iter().find(|level| level.as_str() == word).unwrap_or(Self::Info)
     }
@@ -394,7 +394,7 @@ pub(super) fn read_exclusions(reader: &mut Reader<'_>) -> Vec<NamePattern> {
     patterns
 }
 
-pub(super) fn host_complaint(error: HostError) -> Complaint {
+pub(crate) fn host_complaint(error: HostError) -> Complaint {
     Complaint::new(&error, error.hint())
 }
 

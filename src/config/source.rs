@@ -22,28 +22,28 @@ const MAX_FILE: u64 = 64 << 20;
 const MAX_EXCERPT: usize = 100;
 
 /// A configuration file in memory.
-pub(super) struct Source {
-    pub(super) path: Arc<Path>,
-    pub(super) text: String,
+pub(crate) struct Source {
+    pub(crate) path: Arc<Path>,
+    pub(crate) text: String,
     /// Byte offset of the first byte of each line.
     line_starts: Vec<usize>,
 }
 
 impl Source {
     /// Reads a file.
-    pub(super) fn read(path: &Path) -> Result<Self, Diagnostic> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Diagnostic> {
         let text = read_bounded(path).map_err(|error| unreadable(path, &error))?;
         Ok(Self::new(path, text))
     }
 
-    pub(super) fn new(path: &Path, text: String) -> Self {
+    pub(crate) fn new(path: &Path, text: String) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(ends).collect();
         Self { path: path.into(), text, line_starts }
     }
 
     /// Parses the text, which may be in error at several places.
-    pub(super) fn parse(&self) -> Result<DeTable<'_>, Vec<Diagnostic>> {
+    pub(crate) fn parse(&self) -> Result<DeTable<'_>, Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         if errors.is_empty() {
             return Ok(table.into_inner());
@@ -55,13 +55,13 @@ impl Source {
     }
 
     /// Whether users other than its owner and its group may read the file; no when that cannot be told.
-    pub(super) fn is_readable_by_all(&self) -> bool {
+    pub(crate) fn is_readable_by_all(&self) -> bool {
         const OTHERS_READ: u32 = 0o004;
         fs::metadata(&self.path).is_ok_and(|metadata| metadata.mode() & OTHERS_READ != 0)
     }
 
     /// The place of a byte of the text.
-    pub(super) fn origin(&self, span: &Range<usize>) -> Origin {
+    pub(crate) fn origin(&self, span: &Range<usize>) -> Origin {
         let line = self.line_starts.partition_point(|start| *start <= span.start);
         Origin::File { path: Arc::clone(&self.path), line: u32::try_from(line).unwrap_or(u32::MAX) }
     }

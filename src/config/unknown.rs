@@ -4,25 +4,30 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
-use super::schema::{self, APPLICATION, GATEWAY, Key, TABLES};
+use super::schema::{Key, Schema};
 use super::source::Source;
 
 /// Reports what the schema does not know, and tables that are no tables.
-pub(super) fn check(source: &Source, root: &DeTable<'_>, problems: &mut Vec<Diagnostic>) {
+pub(crate) fn check(schema: &Schema, source: &Source, root: &DeTable<'_>, problems: &mut Vec<Diagnostic>) {
     for (name, value) in root.iter() {
-        match name.get_ref().as_ref() {
-            "gateway" => check_rows(source, name, value, GATEWAY, problems),
-            "application" => check_rows(source, name, value, APPLICATION, problems),
-            table => match TABLES.iter().find(|known| known.name == table) {
-                Some(known) => check_table(source, name, value, known.keys, problems),
-                None => problems.push(unknown_table(source, name, value)),
-            },
+        let written = name.get_ref().as_ref();
+        if schema.find("", written).is_some() {
+            continue;
+        }
+        if let Some((_, keys)) = schema.rows.iter().find(|(known, _)| *known == written) {
+            check_rows(schema, source, name, value, keys, problems);
+            continue;
+        }
+        match schema.tables.iter().find(|known| !known.name.is_empty() && known.name == written) {
+            Some(known) => check_table(schema, source, name, value, known.keys, problems),
+            None => problems.push(unknown_table(schema, source, name, value)),
         }
     }
 }
 
 /// Reports the keys of one table that the schema does not know.
-pub(super) fn check_keys(
+pub(crate) fn check_keys(
+    schema: &Schema,
     source: &Source,
     title: &str,
     table: &DeTable<'_>,
@@ -34,13 +39,13 @@ pub(super) fn check_keys(
         let diagnostic = Diagnostic::error(source.origin(&name.span()), message);
         problems.push(match nearest(name.get_ref(), keys.iter().map(|key| key.name)) {
             Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
-            None => diagnostic.hint(elsewhere(name.get_ref()).unwrap_or_else(|| known_keys(keys))),
+            None => diagnostic.hint(elsewhere(schema, name.get_ref()).unwrap_or_else(|| known_keys(keys))),
         });
     }
 }
 
 /// The known name that is nearest to what was written, if any is near.
-pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_ascii_lowercase();
     // A third of the letters may differ; more is another word.
     let limit = (written.len() / 3).max(1);
@@ -59,6 +64,7 @@ fn shares_start(written: &str, known: &str) -> bool {
 }
 
 fn check_table(
+    schema: &Schema,
     source: &Source,
     name: &Spanned<DeString<'_>>,
     value: &Spanned<DeValue<'_>>,
@@ -66,12 +72,13 @@ fn check_table(
     problems: &mut Vec<Diagnostic>,
 ) {
     match value.get_ref().as_table() {
-        Some(table) => check_keys(source, &format!("[{}]", name.get_ref()), table, keys, problems),
+        Some(table) => check_keys(schema, source, &format!("[{}]", name.get_ref()), table, keys, problems),
         None => problems.push(not_a_table(source, name, &format!("[{}]", name.get_ref()))),
     }
 }
 
 fn check_rows(
+    schema: &Schema,
     source: &Source,
     name: &Spanned<DeString<'_>>,
     value: &Spanned<DeValue<'_>>,
@@ -85,7 +92,7 @@ fn check_rows(
     };
     for row in rows.iter() {
         match row.get_ref().as_table() {
-            Some(table) => check_keys(source, &title, table, keys, problems),
+            Some(table) => check_keys(schema, source, &title, table, keys, problems),
             None => problems.push(not_a_table(source, name, &title)),
         }
     }
@@ -97,30 +104,45 @@ fn not_a_table(source: &Source, name: &Spanned<DeString<'_>>, title: &str) -> Di
         .hint(format!("write `{title}` on a line of its own, and its keys below"))
 }
 
-fn unknown_table(source: &Source, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) -> Diagnostic {
+fn unknown_table(
+    schema: &Schema,
+    source: &Source,
+    name: &Spanned<DeString<'_>>,
+    value: &Spanned<DeValue<'_>>,
+) -> Diagnostic {
     let origin = source.origin(&name.span());
     let written = name.get_ref();
     if !value.get_ref().is_table() && !value.get_ref().is_array() {
         let diagnostic = Diagnostic::error(origin, format!("unknown key `{written}` outside of any table"));
-        let hint =
-            elsewhere(written).unwrap_or_else(|| "write the `[table]` that it belongs to above".to_owned());
+        let near = schema.tables.iter().filter(|table| table.name.is_empty()).flat_map(|table| table.keys);
+        let hint = match nearest(written, near.map(|key| key.name)) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => elsewhere(schema, written)
+                .unwrap_or_else(|| "write the `[table]` that it belongs to above".to_owned()),
+        };
         return diagnostic.hint(hint);
     }
     let diagnostic = Diagnostic::error(origin, format!("unknown table `[{written}]`"));
-    let known = TABLES.iter().map(|table| table.name).chain(["gateway", "application"]);
-    match nearest(written, known) {
-        Some(table @ ("gateway" | "application")) => diagnostic.hint(format!("did you mean `[[{table}]]`?")),
+    let is_row = |name: &str| schema.rows.iter().any(|(row, _)| *row == name);
+    match nearest(written, table_names(schema).chain(schema.rows.iter().map(|(name, _)| *name))) {
+        Some(table) if is_row(table) => diagnostic.hint(format!("did you mean `[[{table}]]`?")),
         Some(table) => diagnostic.hint(format!("did you mean `[{table}]`?")),
-        None => diagnostic.hint(format!(
-            "known tables: {}, [[gateway]], [[application]]",
-            TABLES.iter().map(|table| format!("[{}]", table.name)).collect::<Vec<_>>().join(", ")
-        )),
+        None => diagnostic.hint(format!("known tables: {}", known_tables(schema))),
     }
 }
 
+fn table_names(schema: &Schema) -> impl Iterator<Item = &'static str> {
+    schema.tables.iter().map(|table| table.name).filter(|name| !name.is_empty())
+}
+
+fn known_tables(schema: &Schema) -> String {
+    let rows = schema.rows.iter().map(|(name, _)| format!("[[{name}]]"));
+    table_names(schema).map(|name| format!("[{name}]")).chain(rows).collect::<Vec<_>>().join(", ")
+}
+
 /// The table that does know the key.
-fn elsewhere(key: &str) -> Option<String> {
-    let (table, _) = schema::all().find(|(_, known)| known.name == key)?;
+fn elsewhere(schema: &Schema, key: &str) -> Option<String> {
+    let (table, _) = schema.all().find(|(table, known)| !table.is_empty() && known.name == key)?;
     Some(format!("`{key}` belongs to `[{table}]`"))
 }
 

@@ -143,7 +143,7 @@ fn check_fallback(reader: &mut Reader<'_>, gateways: &Gateways, fallback: &Fallb
 fn check_zone_keys<'a>(reader: &mut Reader<'a>, found: &Found<'a>) {
     let tables = found.value.as_array().into_iter().flat_map(|rows| rows.iter());
     for table in tables.filter_map(|row| row.get_ref().as_table()) {
-        check_keys(reader.source, "dns.split_dns", table, SPLIT_DNS, &mut reader.problems);
+        check_keys(reader.schema, reader.source, "dns.split_dns", table, SPLIT_DNS, &mut reader.problems);
     }
 }
 
