@@ -1,7 +1,12 @@
 //! The gateway: the enforcement point in front of internal hosts.
 
 pub mod access;
+pub mod addresses;
 pub mod audit;
 pub mod config;
 pub mod forbidden;
+pub mod names;
+pub mod own_addresses;
 pub mod roster;
+pub mod target;
+pub mod upstream;

@@ -29,5 +29,5 @@ pub use resolver::{Answer, Client, DropReason, Mapping, Outcome, Resolver};
 pub use rules::{Action, Pattern, Rule};
 pub use special_names::DOH_CANARY;
 pub use upstream::{ServerHealth, Transmit, Transport, Via};
-pub use virtual_pool::{Assignment, Entry, PoolError, VirtualPool};
-pub use zones::{Forward, GatewayZone, Zones, ZonesError};
+pub use virtual_pool::{Assigned, Assignment, Entry, PoolError, VirtualPool};
+pub use zones::{Forward, GatewayZone, Granted, Zones, ZonesError};

@@ -75,10 +75,11 @@ pub struct Assignment {
 
 /// The outcome of giving out an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Assigned {
-    pub(crate) virtual_address: IpAddr,
+pub struct Assigned {
+    /// The address to answer with.
+    pub virtual_address: IpAddr,
     /// The caller has yet to be told about it.
-    pub(crate) unannounced: bool,
+    pub unannounced: bool,
 }
 
 type Key = (u32, Arc<str>, IpAddr);
@@ -152,7 +153,7 @@ impl VirtualPool {
     }
 
     /// Takes an assignment back, whatever its age.
-    pub(crate) fn remove(&mut self, virtual_address: IpAddr) -> Option<Assignment> {
+    pub fn remove(&mut self, virtual_address: IpAddr) -> Option<Assignment> {
         let removed = self.by_virtual.remove(&virtual_address)?;
         self.by_key.remove(&(removed.gateway, removed.name.clone(), removed.real));
         self.family(virtual_address).free.push_back(low_bits(virtual_address));
@@ -163,7 +164,7 @@ impl VirtualPool {
     }
 
     /// Takes back what nobody has used for 7 days, and gives the addresses.
-    pub(crate) fn expire(&mut self, wall: u64) -> Vec<IpAddr> {
+    pub fn expire(&mut self, wall: u64) -> Vec<IpAddr> {
         let unused = |assignment: &Assignment| assignment.used_until.saturating_add(UNUSED_FOR) < wall;
         let addresses: Vec<IpAddr> =
             self.iter().filter(|(_, assignment)| unused(assignment)).map(|(address, _)| address).collect();
@@ -173,7 +174,10 @@ impl VirtualPool {
 
     /// Gives the virtual address of a real one, the same as before where there is one. `ttl` is how long the client
     /// may believe the answer, in seconds.
-    pub(crate) fn assign(
+    ///
+    /// # Errors
+    /// When every address of the family is in use, or the grant has used up its quota.
+    pub fn assign(
         &mut self,
         granted: Granted,
         name: &Arc<str>,
@@ -201,7 +205,7 @@ impl VirtualPool {
     }
 
     /// After a change of policy: asks anew which grant each assignment belongs to, and forgets what was announced.
-    pub(crate) fn regrant(&mut self, grant_of: impl Fn(&Assignment) -> Option<u32>) {
+    pub fn regrant(&mut self, grant_of: impl Fn(&Assignment) -> Option<u32>) {
         self.per_grant.clear();
         for assignment in self.by_virtual.values_mut() {
             assignment.announced = false;

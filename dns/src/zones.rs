@@ -75,9 +75,11 @@ pub(crate) struct Target {
 
 /// The gateway and grant of a name that a rule grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Granted {
-    pub(crate) gateway: u32,
-    pub(crate) grant: u32,
+pub struct Granted {
+    /// The caller's id of the gateway.
+    pub gateway: u32,
+    /// The caller's id of what grants the name.
+    pub grant: u32,
 }
 
 #[derive(Clone, Debug)]

@@ -112,7 +112,10 @@ fn unknown_table(
 ) -> Diagnostic {
     let origin = source.origin(&name.span());
     let written = name.get_ref();
-    if !value.get_ref().is_table() && !value.get_ref().is_array() {
+    let has_tables = |value: &DeValue<'_>| {
+        value.as_array().is_some_and(|items| items.iter().any(|item| item.get_ref().is_table()))
+    };
+    if !value.get_ref().is_table() && !has_tables(value.get_ref()) {
         let diagnostic = Diagnostic::error(origin, format!("unknown key `{written}` outside of any table"));
         let near = schema.tables.iter().filter(|table| table.name.is_empty()).flat_map(|table| table.keys);
         let hint = match nearest(written, near.map(|key| key.name)) {

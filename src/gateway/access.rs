@@ -55,12 +55,12 @@ impl Access {
     /// Whether a name of an application among `own` lies below this one, so that it exists without records of its own
     /// (RFC 8020 section 2).
     pub fn has_below(&self, own: &[u32], name: &str) -> bool {
-        let names = own.iter().filter_map(|number| self.names.get(*number as usize)).flatten();
-        let is_below = |known: &Box<str>| {
+        let mut names = own.iter().filter_map(|number| self.names.get(*number as usize)).flatten();
+        let is_below = |known: &str| {
             let rest = known.strip_suffix(name);
             rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) || name.is_empty()
         };
-        names.into_iter().any(is_below)
+        names.any(|known| is_below(known))
     }
 
     /// Whether all of these applications cover the name by some pattern.
@@ -69,10 +69,11 @@ impl Access {
         numbers.all(|number| self.covering(std::slice::from_ref(number), name) == [*number])
     }
 
-    /// The longest range with this address that an application among `own` lists for the service.
-    pub fn listing(&self, own: &[u32], address: IpAddr, service: Service) -> Option<Prefix> {
+    /// The longest range with this address that an application among `own` lists for the service, or for any.
+    pub fn listing(&self, own: &[u32], address: IpAddr, service: Option<Service>) -> Option<Prefix> {
         let listed = own.iter().filter_map(|number| self.listed.get(*number as usize));
-        let open = listed.filter(|(_, ports)| ports.iter().any(|port| allows(*port, service)));
+        let is_open = |port: &PortSpec| service.is_none_or(|service| allows(*port, service));
+        let open = listed.filter(|(_, ports)| ports.iter().any(is_open));
         let ranges = open.flat_map(|(ranges, _)| ranges).filter(|range| range.contains(address));
         ranges.max_by_key(|range| range.length).copied()
     }
@@ -187,7 +188,7 @@ mod tests {
     fn a_listed_address_counts_for_its_own_ports_only() {
         let access = access();
         let listing = |own: &[u32], address: &str, service| {
-            access.listing(own, address.parse().unwrap(), service).map(|range| range.to_string())
+            access.listing(own, address.parse().unwrap(), Some(service)).map(|range| range.to_string())
         };
         assert_eq!(listing(&[2, 3], "10.1.2.3", Service::Tcp(80)).as_deref(), Some("10.1.0.0/16"));
         assert_eq!(listing(&[2, 3], "10.1.2.3", Service::Udp(53)).as_deref(), Some("10.1.2.3/32"));

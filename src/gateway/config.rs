@@ -14,7 +14,7 @@ pub use peer::Peer;
 use crate::config::keys::{KeyFileError, read_private_key};
 use crate::config::reader::Reader;
 use crate::config::source::Source;
-use crate::config::{ConfigError, Diagnostic, LogLevel, Setting, Severity, unknown};
+use crate::config::{ConfigError, Diagnostic, LogLevel, Prefix, Setting, Severity, unknown};
 
 /// Everything that is configured.
 #[derive(Debug, Clone)]
@@ -139,12 +139,17 @@ impl Config {
         })
     }
 
+    /// The ranges that names are answered from, and the addresses they are asked at.
+    #[must_use]
+    pub fn inner_ranges(&self) -> [Prefix; 4] {
+        let [v4, v6] = network::prefixes(self.pool);
+        [v4, v6, Prefix::host(self.names.0.into()), Prefix::host(self.names.1.into())]
+    }
+
     /// Whether an address is one that names are answered with, or asked at.
     #[must_use]
     pub fn is_own_inner(&self, address: IpAddr) -> bool {
-        network::prefixes(self.pool).iter().any(|prefix| prefix.contains(address))
-            || address == IpAddr::V4(self.names.0)
-            || address == IpAddr::V6(self.names.1)
+        self.inner_ranges().iter().any(|range| range.contains(address))
     }
 }
 

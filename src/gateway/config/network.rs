@@ -28,7 +28,15 @@ pub(super) fn read_listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
     reader.each("", "listen", |text| {
         let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
         let wrong = || Complaint::new(format!("`{text}` is not `address:port`"), LISTEN_HINT);
-        addresses.push(address.ok_or_else(wrong)?);
+        let address = address.ok_or_else(wrong)?;
+        if addresses.iter().any(|other: &SocketAddr| other.is_ipv4() == address.is_ipv4()) {
+            let message = format!("`{address}` is a second address of its family");
+            return Err(Complaint::new(
+                message,
+                "listen on one address a family; `0.0.0.0` and `[::]` are all of them",
+            ));
+        }
+        addresses.push(address);
         Ok(())
     });
     if reader.find("", "listen").is_none() {
