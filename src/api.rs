@@ -1,6 +1,5 @@
 //! The local control API: one router, whatever it listens on.
 
-mod access;
 pub mod client;
 mod problem;
 mod unix;
@@ -17,10 +16,10 @@ use axum::{Json, Router};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-pub use access::{Access, Caller};
 pub use problem::Problem;
 pub use unix::{ControlSocket, SocketError};
 
+pub use crate::access::{Access, Caller};
 use crate::status::Status;
 
 /// Longest request body, in octets. No request has one yet; this is what a command could ever need.

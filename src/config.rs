@@ -13,6 +13,7 @@ mod origin;
 mod overrides;
 pub(crate) mod port;
 mod prefix;
+mod proxy;
 pub(crate) mod reader;
 pub mod reference;
 pub(crate) mod row;
@@ -37,10 +38,11 @@ pub use origin::{Origin, Setting};
 pub use overrides::VARIABLE_PREFIX;
 pub use port::{ALL_PORTS, PortError, PortSpec};
 pub use prefix::{Prefix, PrefixError};
+pub use proxy::Proxy;
 pub use secret::{MASK, Secret, SecretKey};
 pub use sections::{
     Api, Auth, ControlPlane, DeviceAssessment, General, LogLevel, Logging, Monitoring, Mtu, OutboundProxy,
-    Proxy, Server, Tunneling,
+    Server, Tunneling,
 };
 pub use zones::Zone;
 

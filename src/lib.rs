@@ -1,6 +1,7 @@
 //! The connector: joins names (`dns`), packets (`netstack`) and the operating system (`platform`).
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod api;
 pub mod cli;
 pub mod config;
@@ -10,6 +11,8 @@ pub mod error;
 pub mod gateway;
 pub mod guardian;
 pub mod import;
+pub mod proxy;
+pub mod relay;
 pub mod session;
 mod signals;
 pub mod status;

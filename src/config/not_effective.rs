@@ -10,15 +10,15 @@ use super::schema;
 const NOT_YET: &[(&str, &str)] = &[
     ("general", "*"),
     ("server", "host"),
-    ("server", "port"),
     ("server", "log_file"),
     ("control_plane", "*"),
     ("auth", "*"),
     ("device_assessment", "*"),
-    ("proxy", "*"),
     ("outbound_proxy", "*"),
     ("logging", "*"),
-    ("api", "*"),
+    ("api", "enabled"),
+    ("api", "require_auth"),
+    ("api", "token"),
     ("monitoring", "*"),
     ("application", "requires"),
 ];

@@ -259,6 +259,8 @@ pub(crate) const TABLES: &[Table] = &[
             number("socks_port", PORT, 1080),
             flag("allow_direct", false),
             list("exclude_domains"),
+            text("username"),
+            secret("password", Kind::Text),
         ],
     },
     Table {

@@ -142,23 +142,6 @@ pub enum Mtu {
     Auto,
 }
 
-/// `[proxy]`.
-#[derive(Debug, Clone)]
-pub struct Proxy {
-    /// Whether the HTTP proxy runs.
-    pub http_proxy: Setting<bool>,
-    /// Its port.
-    pub http_port: Setting<u16>,
-    /// Whether the SOCKS5 proxy runs.
-    pub socks_proxy: Setting<bool>,
-    /// Its port.
-    pub socks_port: Setting<u16>,
-    /// Whether the proxies also connect to what is not protected.
-    pub allow_direct: Setting<bool>,
-    /// What the proxies leave alone.
-    pub exclude_domains: Vec<String>,
-}
-
 /// `[outbound_proxy]`.
 #[derive(Debug, Clone)]
 pub struct OutboundProxy {
@@ -318,20 +301,6 @@ impl Tunneling {
     }
 }
 
-impl Proxy {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let table = "proxy";
-        Self {
-            http_proxy: reader.boolean(table, "http_proxy"),
-            http_port: reader.integer(table, "http_port"),
-            socks_proxy: reader.boolean(table, "socks_proxy"),
-            socks_port: reader.integer(table, "socks_port"),
-            allow_direct: reader.boolean(table, "allow_direct"),
-            exclude_domains: reader.list(table, "exclude_domains"),
-        }
-    }
-}
-
 impl OutboundProxy {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let table = "outbound_proxy";
@@ -384,8 +353,13 @@ impl Monitoring {
 
 /// The names that are never protected: `tunneling.exclude_domains` and `split_tunneling.exclude_domains`.
 pub(super) fn read_exclusions(reader: &mut Reader<'_>) -> Vec<NamePattern> {
+    read_domains(reader, &["tunneling", "split_tunneling"])
+}
+
+/// The names of `exclude_domains` in these tables.
+pub(super) fn read_domains(reader: &mut Reader<'_>, tables: &[&str]) -> Vec<NamePattern> {
     let mut patterns = Vec::new();
-    for table in ["tunneling", "split_tunneling"] {
+    for table in tables {
         reader.each(table, "exclude_domains", |text| {
             patterns.push(NamePattern::parse_domain(text).map_err(host_complaint)?);
             Ok(())

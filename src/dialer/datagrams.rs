@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll, ready};
 
 use platform::private_namespace::Kind;
+use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use super::{Line, Way, connect};
@@ -45,16 +47,30 @@ impl Datagrams {
         }
     }
 
+    /// As [`Self::recv_from`], for hand-made futures; one task at a time is woken.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        match self {
+            Self::Udp(socket) => {
+                let mut buffer = ReadBuf::new(buffer);
+                let from = ready!(socket.poll_recv_from(context, &mut buffer))?;
+                Poll::Ready(Ok((buffer.filled().len(), from)))
+            }
+            Self::Flow(datagrams) => datagrams.poll_recv_from(context, buffer),
+        }
+    }
+
     /// Waits for a datagram; longer ones than `buffer` are cut.
     ///
     /// # Errors
     /// What the system says of an earlier datagram; the socket stays of use.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        match self {
-            Self::Udp(socket) => socket.recv_from(buffer).await,
-            Self::Flow(datagrams) => {
-                std::future::poll_fn(|context| datagrams.poll_recv_from(context, buffer)).await
-            }
-        }
+        std::future::poll_fn(|context| self.poll_recv_from(context, buffer)).await
     }
 }

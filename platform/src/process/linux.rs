@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// First descriptor after standard input, output and error.
 const FIRST_INHERITED: libc::c_uint = 3;
@@ -46,6 +47,15 @@ pub fn wait_readable(descriptor: &impl AsFd, timeout: Duration) -> io::Result<bo
     }
 }
 
+/// Raises the number of descriptors that this process may have to what the system lets it have without asking.
+///
+/// # Errors
+/// The system's, which it has no reason to.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
+}
+
 fn close_inherited() -> io::Result<()> {
     // SAFETY: the caller has opened nothing yet, so that no object of this process owns these descriptors.
     if unsafe { libc::close_range(FIRST_INHERITED, libc::c_uint::MAX, 0) } == 0 {
@@ -61,6 +71,13 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    #[test]
+    fn the_limit_of_descriptors_becomes_the_highest_that_is_allowed() {
+        raise_descriptor_limit().unwrap();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
 
     #[test]
     fn waiting_ends_with_data_with_the_other_end_or_with_the_time() {

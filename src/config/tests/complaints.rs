@@ -54,6 +54,13 @@ fn each_complaint_names_line_value_and_hint() {
             "`tunneling.protocol = \"openvpn\"` is not supported",
             "wireguard",
         ),
+        (
+            "[proxy]\n\nusername = \"eve\"",
+            ":3: ",
+            "`proxy.username` has no effect without `proxy.password`",
+            "add `password`",
+        ),
+        ("[proxy]\nexclude_domains = [\"a b\"]", ":2: ", "`a b` is not a host name", "labels"),
         ("[tunneling]\nprotocol = \"ipsec\"", ":2: ", "must be wireguard, not `ipsec`", "wireguard"),
         ("[tunneling]\nallowed_users = [true]", ":2: ", "user names or numbers", "hint"),
         (

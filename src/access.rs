@@ -1,4 +1,4 @@
-//! Who may read the status and steer the connector.
+//! Who may read the status, steer the connector and use its proxies.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ impl Access {
         Self { own_uid, allowed }
     }
 
-    /// Whether the caller may read the status and steer.
+    /// Whether the caller may read the status, steer, and use the proxies.
     #[must_use]
     pub fn allows(&self, caller: Caller) -> bool {
         const ROOT: u32 = 0;

@@ -1,0 +1,143 @@
+//! What the proxies are to do, from the configuration.
+
+use crate::access::Access;
+use crate::config::{Config, Host, NamePattern, Secret};
+
+use super::pac;
+
+/// What the proxies are to do. A change takes effect at once, without a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where SOCKS is served on 127.0.0.1; 0 is any free port.
+    pub socks_port: Option<u16>,
+    /// Where the HTTP proxy is.
+    pub http_port: Option<u16>,
+    /// Where `/proxy.pac` is, if any proxy runs.
+    pub pac_port: u16,
+    /// Whether what is not protected is connected to as well.
+    pub allow_direct: bool,
+    /// Names that are never carried through the tunnel by the proxies.
+    pub exclude: Vec<NamePattern>,
+    /// What clients must know.
+    pub credentials: Option<Credentials>,
+    /// Who may use the proxies.
+    pub access: Access,
+    /// What browsers send to the proxies.
+    pub rules: pac::Rules,
+}
+
+/// What clients must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+impl Settings {
+    /// The proxies as configured, for those who may use the connector.
+    #[must_use]
+    pub fn new(config: &Config, access: Access) -> Self {
+        let proxy = &config.proxy;
+        let credentials = match (&proxy.username, &proxy.password) {
+            (Some(username), Some(password)) => {
+                Some(Credentials { username: username.value.clone(), password: password.value.clone() })
+            }
+            (None, _) | (_, None) => None,
+        };
+        Self {
+            socks_port: proxy.socks_proxy.value.then_some(proxy.socks_port.value),
+            http_port: proxy.http_proxy.value.then_some(proxy.http_port.value),
+            pac_port: config.api.port.value,
+            allow_direct: proxy.allow_direct.value,
+            exclude: proxy.exclude_domains.clone(),
+            credentials,
+            access,
+            rules: rules(config),
+        }
+    }
+
+    /// Whether no proxy is to run.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.socks_port.is_none() && self.http_port.is_none()
+    }
+
+    /// Whether a name is left alone by the tunnel.
+    #[must_use]
+    pub(super) fn excludes(&self, name: &str) -> bool {
+        self.exclude.iter().any(|pattern| covers(pattern, name))
+    }
+}
+
+impl Credentials {
+    /// Whether these are they. Takes as long for a wrong password as for the right one.
+    #[must_use]
+    pub(super) fn are(&self, username: &[u8], password: &[u8]) -> bool {
+        same(self.username.as_bytes(), username) & same(self.password.reveal().as_bytes(), password)
+    }
+}
+
+fn rules(config: &Config) -> pac::Rules {
+    let hosts = || config.applications.iter().flat_map(|application| &application.hosts);
+    let names = hosts().filter_map(|host| match host {
+        Host::Name(pattern) => Some(pattern.clone()),
+        Host::Address(_) | Host::Network(_) => None,
+    });
+    let zones = config.split_dns.iter().map(|zone| NamePattern::Suffix(zone.domain.clone()));
+    pac::Rules {
+        protected: names.chain(zones).collect(),
+        unprotected: config.exclude_domains.clone(),
+        networks: hosts().filter_map(Host::prefix).collect(),
+        search: config.search_domains.clone(),
+    }
+}
+
+/// Whether a pattern covers a name in lower case without a trailing dot.
+fn covers(pattern: &NamePattern, name: &str) -> bool {
+    let rest = name.strip_suffix(pattern.name());
+    match pattern {
+        NamePattern::Exact(_) => rest == Some(""),
+        NamePattern::Wildcard(_) => rest.is_some_and(|rest| rest.ends_with('.')),
+        NamePattern::Suffix(_) => rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+    }
+}
+
+/// Compares without telling by its time where two texts differ.
+fn same(expected: &[u8], given: &[u8]) -> bool {
+    let different = expected.iter().zip(given).fold(0, |different, (a, b)| different | (a ^ b));
+    expected.len() == given.len() && different == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excluded_names_cover_what_is_below_and_nothing_beside() {
+        let pattern = NamePattern::parse_domain("corp.example.com").unwrap();
+        for (name, is_covered) in [
+            ("corp.example.com", true),
+            ("wiki.corp.example.com", true),
+            ("notcorp.example.com", false),
+            ("example.com", false),
+        ] {
+            assert_eq!(covers(&pattern, name), is_covered, "{name}");
+        }
+        let below = NamePattern::parse_domain("*.corp").unwrap();
+        assert!(covers(&below, "a.b.corp") && !covers(&below, "corp") && !covers(&below, "acorp"));
+    }
+
+    #[test]
+    fn credentials_must_be_the_same_whole() {
+        let credentials =
+            Credentials { username: "eve".to_owned(), password: Secret::new("open".to_owned()) };
+        assert!(credentials.are(b"eve", b"open"));
+        for (username, password) in
+            [("eve", "ope"), ("eve", "opens"), ("ev", "open"), ("", ""), ("eve", "Open")]
+        {
+            assert!(!credentials.are(username.as_bytes(), password.as_bytes()), "{username} {password}");
+        }
+    }
+}
