@@ -261,6 +261,9 @@ impl Connection {
         if let Some(entries) = self.addresses().await {
             save_addresses(setup, self.pool, entries);
         }
+        if self.carrier.link().is_none() {
+            self.set_blocked(true).await; // flows are reset: nobody would tell them that their device is gone
+        }
         let undone = tokio::task::spawn_blocking(move || {
             let result = self.carrier.take_back();
             let _ = self.commands.blocking_send(Command::Stop); // ended already: the same

@@ -1,6 +1,6 @@
 //! Reload: the configuration read anew, fitted to what runs, so that what stays the same is not touched.
 
-use super::{Setup, access};
+use super::{Reach, Setup, access};
 use crate::config::keys::load_or_create_private_key;
 use crate::config::{Config, Gateway, SecretKey, Sources};
 use crate::telemetry;
@@ -83,8 +83,12 @@ fn changed_gateways(running: &Setup, setup: &Setup) -> Vec<u32> {
 }
 
 fn needs_new_link(running: &Setup, setup: &Setup) -> Option<&'static str> {
-    let is_same = running.config.tunneling.mtu.value == setup.config.tunneling.mtu.value;
-    (!is_same).then_some("`tunneling.mtu` has changed")
+    let (former, now) = (&running.config.tunneling, &setup.config.tunneling);
+    if former.mtu.value != now.mtu.value {
+        return Some("`tunneling.mtu` has changed");
+    }
+    let is_other_stack = setup.reach != Reach::Everything && former.stack.value != now.stack.value;
+    is_other_stack.then_some("`tunneling.stack` has changed")
 }
 
 #[cfg(test)]

@@ -371,5 +371,8 @@ fn api_access(setup: &Setup) -> Access {
         network::Access::Everyone => None,
         network::Access::Users(users) => Some(users.iter().copied().collect::<BTreeSet<_>>()),
     };
-    Access::new(0, allowed)
+    // a connector without root is one person's: nobody else steers it unless it is said
+    let own = rustix::process::geteuid();
+    let allowed = if own.is_root() { allowed } else { Some(allowed.unwrap_or_default()) };
+    Access::new(own.as_raw(), allowed)
 }

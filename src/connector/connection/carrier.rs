@@ -200,7 +200,8 @@ pub(super) fn without_link(
         }
         Err(obstacle) if wanted == "namespace" => Err(obstacle.into()),
         Err(obstacle) => {
-            let why = obstacle.to_string();
+            let hint = obstacle.hint().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+            let why = format!("{obstacle}{hint}");
             tracing::info!("no private namespace: {why}; the stack in user space carries the proxies' flows");
             Ok(user_stack(setup, foundation, why))
         }

@@ -25,7 +25,7 @@ impl Device {
     pub fn can_join(&self) -> bool {
         match self {
             Self::Tun(tun) => tun.offloads().tcp_segmentation,
-            Self::Stack(_) => false,
+            Self::Stack(_) => true,
         }
     }
 }
