@@ -8,6 +8,7 @@ pub mod engine;
 pub mod network;
 mod network_watch;
 pub mod plan;
+mod proxies;
 mod publish;
 mod reload;
 mod service;

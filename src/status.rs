@@ -35,6 +35,9 @@ pub struct Status {
     pub carrier: Option<String>,
     /// What was changed on the system, as sentences, in order.
     pub system_changes: Vec<String>,
+    /// The proxies, if any is on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub proxies: Option<ProxyStatus>,
     /// Packets that were dropped or refused: reason and how many.
     pub drops: BTreeMap<String, u64>,
     /// What the person should know.
@@ -184,6 +187,34 @@ pub struct Refusal {
     /// Where to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub destination: Option<String>,
+}
+
+/// The proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyStatus {
+    /// Where they are.
+    pub ports: Vec<ProxyPort>,
+    /// Connections now.
+    pub connections: u64,
+    /// Connections since the start.
+    pub accepted: u64,
+    /// Requests that a rule refused.
+    pub refused: u64,
+    /// Requests that failed for another reason.
+    pub failed: u64,
+}
+
+/// A port of the proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyPort {
+    /// What is served there.
+    pub serves: String,
+    /// Where, if it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+    /// Why not, if it is not; it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
 }
 
 /// How names are resolved.

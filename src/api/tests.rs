@@ -23,6 +23,7 @@ fn example() -> Status {
         gateways: Vec::new(),
         applications: Vec::new(),
         dns: DnsStatus::default(),
+        proxies: None,
         carrier: None,
         system_changes: Vec::new(),
         drops: BTreeMap::new(),

@@ -7,9 +7,10 @@ use netstack::path_mtu::Known;
 
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
-use super::{Reach, Setup};
+use super::{Reach, Setup, proxies};
 use crate::config::{Application, Gateway, keys};
 use crate::dialer::words;
+use crate::proxy::Report;
 use crate::session::{Fault, Severity, View};
 use crate::status::{
     ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, Refusal, Status,
@@ -33,13 +34,16 @@ pub(super) fn status(
     snapshot: Option<&Snapshot>,
     since: SystemTime,
     reload_failure: Option<&str>,
+    report: &Report,
 ) -> Status {
     let config = &setup.config;
     let mut warnings = warnings(setup, connection, snapshot);
     let is_warned = !silent_servers(setup, snapshot).is_empty() || reload_failure.is_some();
     let lacks_rights = setup.reach == Reach::ProxiesForLackOfRights;
     warnings.extend(lacks_rights.then(|| LACKS_RIGHTS.to_owned()));
-    let is_warned = is_warned || lacks_rights;
+    let of_proxies = proxies::warnings(setup, report);
+    let is_warned = is_warned || lacks_rights || !of_proxies.is_empty();
+    warnings.extend(of_proxies);
     warnings.extend(reload_failure.map(|why| format!("the changed configuration is not in force: {why}")));
     let gateways = config.gateways.iter().zip(&setup.keys).enumerate();
     let gateways = gateways.filter(|(_, (gateway, _))| !gateway.is_retired);
@@ -68,6 +72,7 @@ pub(super) fn status(
         dns: connection.map(|connection| connection.dns.status().clone()).unwrap_or_else(off),
         system_changes: connection.map(Connection::changes).unwrap_or_default(),
         carrier: connection.map(|connection| connection.carrier.words()),
+        proxies: (!report.ports.is_empty()).then(|| proxies::status(report)),
         drops: drops(snapshot),
         warnings,
         not_effective: config.not_effective.iter().map(|entry| entry.key.clone()).collect(),

@@ -1,6 +1,6 @@
 //! The supervisor: one task that steers. It takes in what happened, asks the session what follows, and does it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,9 +10,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
-use super::{Setup, catalogue, network, publish, reload};
+use super::{Setup, catalogue, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
+use crate::proxy::{Kind, Proxies, State};
 use crate::session::{Action, Fault, Input, Session, Severity};
 use crate::status::Status;
 
@@ -32,11 +33,13 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
     let names = setup.config.gateways.iter().map(|gateway| gateway.name.clone());
     let session = Session::new(names);
-    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), None);
+    let (dialer, switch) = Dialer::new(Arc::new(catalogue::disconnected(&setup.config)));
+    let proxies = proxies::start(&setup, dialer).context("failed to start the proxies")?;
+    let report = proxies.report();
+    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), None, &report);
     let (publisher, status) = watch::channel(Arc::new(first));
-    let (_dialer, switch) = Dialer::new(Arc::new(catalogue::disconnected(&setup.config)));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
-    let router = api::router(ControlHandle { status, commands }, Arc::new(api_access(&setup)));
+    let router = api::router(ControlHandle { status, commands }, Arc::new(access(&setup)));
     let (end_api, api_ended) = oneshot::channel::<()>();
     let api = tokio::spawn(socket.serve(router, async {
         let _ = api_ended.await; // the sender's end is the end
@@ -46,6 +49,8 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
         session,
         connection: None,
         switch,
+        proxy_changes: proxies.changes(),
+        proxies,
         publisher,
         since: SystemTime::now(),
         events,
@@ -77,6 +82,9 @@ struct Supervisor {
     connection: Option<Connection>,
     /// Connects dialers while there is a connection.
     switch: Switch,
+    proxies: Proxies,
+    /// Tells when a port of theirs was taken, freed or found taken.
+    proxy_changes: watch::Receiver<BTreeMap<Kind, State>>,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -100,6 +108,7 @@ impl Supervisor {
                 Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
                 what = disturbed(&mut self.connection) => self.handle_disturbance(what).await?,
+                Ok(()) = self.proxy_changes.changed() => self.publish().await,
                 () = until(self.retry_at) => self.connect_anew().await?,
                 Some(()) = self.hang_ups.recv() => self.reload().await?,
             }
@@ -297,6 +306,7 @@ impl Supervisor {
         super::say_what_is_not_effective(&reloaded.setup.config);
         self.reload_failure = None;
         self.setup = reloaded.setup;
+        self.proxies.apply(proxies::settings(&self.setup));
         let gateways = self.setup.config.gateways.iter();
         let places = gateways.map(|gateway| (!gateway.is_retired).then(|| gateway.name.clone())).collect();
         self.session.set_gateways(places);
@@ -347,6 +357,7 @@ impl Supervisor {
             snapshot.as_ref(),
             self.since,
             self.reload_failure.as_deref(),
+            &self.proxies.report(),
         );
         self.publisher.send_replace(Arc::new(status));
     }
@@ -366,7 +377,8 @@ async fn disturbed(connection: &mut Option<Connection>) -> Disturbance {
     }
 }
 
-fn api_access(setup: &Setup) -> Access {
+/// Who may steer the connector and use its proxies.
+pub(super) fn access(setup: &Setup) -> Access {
     let allowed = match &setup.access {
         network::Access::Everyone => None,
         network::Access::Users(users) => Some(users.iter().copied().collect::<BTreeSet<_>>()),

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, State, Status,
+    ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, ProxyPort,
+    ProxyStatus, State, Status,
 };
 
 /// How text is shown.
@@ -31,6 +32,7 @@ pub fn render(status: &Status, style: Style) -> String {
     section(&mut out, "Gateways", gateways(&status.gateways));
     section(&mut out, "Applications", applications(&status.applications));
     section(&mut out, "DNS", dns(&status.dns));
+    section(&mut out, "Proxies", status.proxies.as_ref().map(proxies).unwrap_or_default());
     section(&mut out, "Changed on this system", status.system_changes.clone());
     let drops = status.drops.iter().map(|(reason, count)| vec![reason.clone(), count.to_string()]);
     section(&mut out, "Dropped or refused packets", table(drops.collect()));
@@ -117,6 +119,19 @@ fn gateways(gateways: &[GatewayStatus]) -> Vec<String> {
         }
         lines.extend(gateway.error.iter().map(|error| format!("{}: {error}", gateway.name)));
     }
+    lines
+}
+
+fn proxies(proxies: &ProxyStatus) -> Vec<String> {
+    let port = |port: &ProxyPort| {
+        let place = port.address.clone().or_else(|| port.error.clone());
+        vec![port.serves.clone(), or_dash(place)]
+    };
+    let mut lines = table(proxies.ports.iter().map(port).collect());
+    let ProxyStatus { connections, accepted, refused, failed, .. } = proxies;
+    lines.push(format!(
+        "{connections} connections now, {accepted} so far; {refused} refused, {failed} failed"
+    ));
     lines
 }
 
@@ -293,6 +308,7 @@ mod tests {
                 ..DnsStatus::default()
             },
             carrier: Some("TUN ztna0".into()),
+            proxies: None,
             system_changes: vec!["made the link ztna0".into()],
             drops: [("malformed".to_owned(), 2)].into(),
             warnings: Vec::new(),
