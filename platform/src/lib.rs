@@ -1,6 +1,7 @@
 //! What the operating system owns: TUN, UDP batches, routes and rules, system DNS, and how each is undone.
 
 pub mod clock;
+pub mod desktop_proxy;
 pub mod dns_config;
 pub mod error;
 pub mod family;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
+    desktop_proxy::DesktopProxyChange,
     dns_config::{RecordChange, ResolvConfChange},
     firewall::FirewallTable,
     netlink::{Netlink, Rule},
@@ -37,6 +38,8 @@ pub enum Undo {
     Setting(SettingChange),
     /// A table that we made in the kernel's firewall.
     FirewallTable(FirewallTable),
+    /// The proxy settings of a user's desktop, which we pointed at our PAC file.
+    DesktopProxy(DesktopProxyChange),
 }
 
 /// What taking a change back came to.
@@ -63,6 +66,7 @@ impl Undo {
             Self::Resolvconf(change) => change.undo(),
             Self::Setting(change) => change.undo(),
             Self::FirewallTable(table) => table.undo(),
+            Self::DesktopProxy(change) => change.undo(),
         }
     }
 
@@ -71,7 +75,7 @@ impl Undo {
         match self {
             Self::Rule(_) | Self::Link { .. } | Self::Setting(_) | Self::FirewallTable(_) => false,
             // The record itself may be gone with the memory it was in, but not the file that was made of it.
-            Self::ResolvConf(_) | Self::Resolvconf(_) => true,
+            Self::ResolvConf(_) | Self::Resolvconf(_) | Self::DesktopProxy(_) => true,
         }
     }
 }
@@ -85,6 +89,7 @@ impl fmt::Display for Undo {
             Self::Resolvconf(change) => write!(formatter, "record {} of resolvconf", change.record),
             Self::Setting(change) => write!(formatter, "setting net/{}", change.name),
             Self::FirewallTable(table) => write!(formatter, "firewall table {}", table.name),
+            Self::DesktopProxy(change) => write!(formatter, "proxy settings of {}", change.desktop),
         }
     }
 }

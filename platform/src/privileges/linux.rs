@@ -1,6 +1,13 @@
 //! Capabilities of this process and the user database, on Linux.
 
-use std::{ffi::CString, io, mem::MaybeUninit, ptr};
+use std::{
+    ffi::{CStr, CString, OsStr},
+    io,
+    mem::MaybeUninit,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    ptr,
+};
 
 use rustix::thread::CapabilitySet;
 
@@ -28,28 +35,51 @@ pub fn user_id(name: &str) -> io::Result<Option<u32>> {
         return Ok(Some(number));
     }
     let Ok(name) = CString::new(name) else { return Ok(None) };
-    let mut size = 1024;
-    loop {
-        match look_up(&name, &mut vec![0; size]) {
-            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && size < LARGEST_ENTRY => size *= 4,
-            result => return result,
-        }
-    }
+    look_up(
+        |entry, buffer, found| {
+            // SAFETY: all pointers are valid for the call, `name` ends with a zero, and the length is the buffer's.
+            unsafe { libc::getpwnam_r(name.as_ptr(), entry, buffer.as_mut_ptr(), buffer.len(), found) }
+        },
+        |entry| entry.pw_uid,
+    )
 }
 
-fn look_up(name: &CString, buffer: &mut [libc::c_char]) -> io::Result<Option<u32>> {
-    let mut entry = MaybeUninit::<libc::passwd>::uninit();
-    let mut found = ptr::null_mut();
-    // SAFETY: all pointers are valid for the call, `name` ends with a zero, and the length is the buffer's.
-    let code = unsafe {
-        libc::getpwnam_r(name.as_ptr(), entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found)
-    };
-    match code {
-        // "not found" is 0 by POSIX, and these in practice (getpwnam(3)).
-        0 | libc::ENOENT | libc::ESRCH | libc::EBADF if found.is_null() => Ok(None),
-        // SAFETY: `found` is not null: it points to `entry`, which the call has filled in.
-        0 => Ok(Some(unsafe { (*found).pw_uid })),
-        code => Err(io::Error::from_raw_os_error(code)),
+/// The number of a user's first group, and the user's own folder; `None` when there is no user of that number.
+///
+/// # Errors
+/// The database does not answer.
+pub fn group_and_home(uid: u32) -> io::Result<Option<(u32, PathBuf)>> {
+    look_up(
+        |entry, buffer, found| {
+            // SAFETY: all pointers are valid for the call, and the length is the buffer's.
+            unsafe { libc::getpwuid_r(uid, entry, buffer.as_mut_ptr(), buffer.len(), found) }
+        },
+        |entry| {
+            // SAFETY: the folder's name is in the buffer, which is still there, and ends with a zero.
+            let home = unsafe { CStr::from_ptr(entry.pw_dir) };
+            (entry.pw_gid, PathBuf::from(OsStr::from_bytes(home.to_bytes())))
+        },
+    )
+}
+
+/// Asks with an ever larger buffer, and reads what is wanted while the buffer is there.
+fn look_up<T>(
+    ask: impl Fn(*mut libc::passwd, &mut [libc::c_char], *mut *mut libc::passwd) -> libc::c_int,
+    read: impl Fn(&libc::passwd) -> T,
+) -> io::Result<Option<T>> {
+    let mut size = 1024;
+    loop {
+        let mut buffer = vec![0; size];
+        let mut entry = MaybeUninit::<libc::passwd>::uninit();
+        let mut found = ptr::null_mut();
+        match ask(entry.as_mut_ptr(), &mut buffer, &mut found) {
+            libc::ERANGE if size < LARGEST_ENTRY => size *= 4,
+            // "not found" is 0 by POSIX, and these in practice (getpwnam(3)).
+            0 | libc::ENOENT | libc::ESRCH | libc::EBADF if found.is_null() => return Ok(None),
+            // SAFETY: `found` is not null: it points to `entry`, which the call has filled in.
+            0 => return Ok(Some(read(unsafe { &*found }))),
+            code => return Err(io::Error::from_raw_os_error(code)),
+        }
     }
 }
 
@@ -63,5 +93,13 @@ mod tests {
         assert_eq!(user_id("1234").unwrap(), Some(1234));
         assert_eq!(user_id("no-such-user-here").unwrap(), None);
         assert_eq!(user_id("a\0b").unwrap(), None);
+    }
+
+    #[test]
+    fn root_has_a_group_and_a_folder_and_strangers_have_none() {
+        let (group, home) = group_and_home(0).unwrap().unwrap();
+        assert_eq!(group, 0);
+        assert!(home.is_absolute());
+        assert_eq!(group_and_home(4_000_000_000).unwrap(), None);
     }
 }

@@ -5,6 +5,7 @@
     reason = "a test ends at what it did not expect, and says what it skips"
 )]
 
+mod desktop_proxy;
 mod forwarding;
 mod namespace;
 mod net_monitor;
