@@ -24,6 +24,7 @@ mod stock_client;
 mod users;
 mod wars;
 mod wider_world;
+mod without_tun;
 
 use crate::suite::Test;
 
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Test> {
         isolation::tests(),
         refusal::tests(),
         users::tests(),
+        without_tun::tests(),
         lifecycle::tests(),
         reload::tests(),
         faults::tests(),
