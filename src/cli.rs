@@ -2,6 +2,7 @@
 
 mod control;
 mod failure;
+mod gateway;
 mod import;
 mod output;
 mod restore;
@@ -13,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use platform::dns_config::DnsMode;
+
+pub use gateway::gateway_main;
 
 use crate::connector::{self, RunOptions};
 use crate::error::{EXIT_CODES, Exit};

@@ -69,8 +69,6 @@ pub struct Limits {
     pub half_open_per_peer: u32,
     /// DNS queries of one peer in a second.
     pub queries_per_second_per_peer: u32,
-    /// Bytes that wait in buffers for one peer's flows.
-    pub buffer_bytes_per_peer: u64,
     /// Handshakes of all peers in a second before they must prove their address.
     pub handshakes_per_second: u32,
 }
@@ -159,7 +157,6 @@ impl Limits {
             flows_per_peer: reader.integer("limits", "flows_per_peer").value,
             half_open_per_peer: reader.integer("limits", "half_open_per_peer").value,
             queries_per_second_per_peer: reader.integer("limits", "queries_per_second_per_peer").value,
-            buffer_bytes_per_peer: reader.integer("limits", "buffer_bytes_per_peer").value,
             handshakes_per_second: reader.integer("limits", "handshakes_per_second").value,
         }
     }

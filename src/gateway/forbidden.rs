@@ -89,6 +89,15 @@ pub fn forbidden(address: IpAddr, own: &BTreeSet<IpAddr>, inner: &[Prefix]) -> O
     }
 }
 
+/// The ranges that are forbidden on every gateway.
+pub fn ranges() -> impl Iterator<Item = Prefix> {
+    let v4 = V4.iter().map(|(first, length, _)| Prefix { address: (*first).into(), length: *length });
+    let v6 = V6.iter().map(|(first, length, _)| Prefix { address: (*first).into(), length: *length });
+    let embedding =
+        EMBEDDING.iter().map(|(first, length, _)| Prefix { address: (*first).into(), length: *length });
+    v4.chain(v6).chain(embedding)
+}
+
 fn within(address: IpAddr, first: IpAddr, length: u8, why: Forbidden) -> Option<(Forbidden, Prefix)> {
     let range = Prefix { address: first, length };
     range.contains(address).then_some((why, range))

@@ -1,6 +1,7 @@
 //! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
 
 pub(crate) mod identity;
+mod scan;
 pub(crate) mod ticks;
 pub(crate) mod transfer;
 
@@ -41,6 +42,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "transfer-datagrams", target, bytes, longest] => {
             transfer::datagrams(target, bytes.parse().unwrap_or(0), longest.parse().unwrap_or(0))
         }
+        ["agent", "scan", address] => scan::scan(address),
         ["agent", "tcp-echo", address] => ticks::echo(address),
         ["agent", "ticks", address] => ticks::run(address),
         ["agent", ..] => Err(format!("unknown agent {words:?}")),

@@ -11,6 +11,7 @@
 mod agent;
 mod connector;
 mod dig;
+mod enforcement;
 mod process;
 mod servers;
 mod snapshot;

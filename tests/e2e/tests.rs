@@ -4,6 +4,7 @@ mod coexistence;
 mod crash;
 mod failover;
 mod faults;
+mod gateway;
 mod idle;
 mod ipv6;
 mod isolation;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Test> {
         resolvconf::tests(),
         resolved::tests(),
         roam::tests(),
+        gateway::tests(),
         idle::tests(),
         coexistence::tests(),
         wars::tests(),

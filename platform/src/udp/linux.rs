@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -39,6 +39,15 @@ impl UdpEndpoint {
     /// A port in use, a family that the system does not have, a mark without CAP_NET_ADMIN.
     pub fn bind(config: &UdpConfig) -> Result<Self, Error> {
         let address = wildcard(config);
+        Self::open(config, address).map_err(|source| bind_error(address, source))
+    }
+
+    /// The same at one address of the configured family instead of all.
+    ///
+    /// # Errors
+    /// As [`Self::bind`], and an address that this system does not have.
+    pub fn bind_at(address: IpAddr, config: &UdpConfig) -> Result<Self, Error> {
+        let address = SocketAddr::new(address, config.port);
         Self::open(config, address).map_err(|source| bind_error(address, source))
     }
 

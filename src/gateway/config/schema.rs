@@ -1,8 +1,6 @@
 //! Every table and key of `gateway.toml`.
 
-use crate::config::schema::{
-    Key, Kind, LEVELS, Preset, Schema, Table, choice, key, list, number, required, secret, text,
-};
+use crate::config::schema::{Key, Kind, LEVELS, Schema, Table, choice, list, number, required, secret, text};
 
 /// The gateway's configuration.
 pub(crate) static SCHEMA: Schema = Schema {
@@ -31,8 +29,6 @@ const LIMITS: &[Key] = &[
     number("flows_per_peer", Kind::Integer { min: 1, max: 65_536 }, 4096),
     number("half_open_per_peer", Kind::Integer { min: 1, max: 4096 }, 256),
     number("queries_per_second_per_peer", Kind::Integer { min: 1, max: 10_000 }, 100),
-    // 64 KiB is the least that carries one full window without scaling (RFC 9293 section 3.1)
-    key("buffer_bytes_per_peer", Kind::Integer { min: 65_536, max: 1 << 32 }, Preset::Integer(64 << 20)),
     number("handshakes_per_second", Kind::Integer { min: 1, max: 100_000 }, 500),
 ];
 
