@@ -261,3 +261,6 @@ impl Gateway {
         is_taken
     }
 }
+
+#[cfg(test)]
+mod tests;

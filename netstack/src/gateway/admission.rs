@@ -77,7 +77,11 @@ impl Gateway {
         if !self.rights.is_destination(address) && self.peers.owner(address).is_some() {
             return Err(RefusalReason::NoApplication);
         }
-        self.rights.grant(own, address, protocol, key.destination_port)
+        let grant = self.rights.grant(own, address, protocol, key.destination_port)?;
+        Ok(match self.config.egress {
+            Egress::Userspace => Grant { real: address, ..grant },
+            Egress::Kernel => grant,
+        })
     }
 
     fn has_room(&mut self, peer: u32, key: &DeviceKey) -> Result<(), Verdict> {

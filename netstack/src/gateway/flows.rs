@@ -161,4 +161,9 @@ impl Flows {
         }
         None
     }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_peer.len()
+    }
 }

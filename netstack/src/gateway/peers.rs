@@ -244,7 +244,7 @@ impl Peers {
 
     /// Sets the device's alarm anew, after anything was done with its session.
     pub(super) fn schedule(&mut self, number: u32, now: Instant) {
-        if let Some(due) = self.session(number).map(|session| session.due()) {
+        if let Some(due) = self.session(number).map(|session| session.due(now)) {
             self.alarms.set(number, due.max(now + LEAST_WAIT));
         }
     }
@@ -265,6 +265,11 @@ impl Peers {
                 self.schedule(number, now);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sessions(&self) -> usize {
+        self.slots.iter().flatten().filter(|slot| slot.session.is_some()).count()
     }
 }
 
@@ -316,8 +321,9 @@ impl Slot {
 
 impl Session {
     /// When it is to be looked at.
-    fn due(&self) -> Instant {
+    fn due(&self, now: Instant) -> Instant {
         let own = match self.is_proven {
+            true if self.silent_at() <= now => now + SILENCE, // flows keep it
             true => self.silent_at(),
             false => self.made_at + PROOF_TIMEOUT,
         };

@@ -42,7 +42,7 @@ pub struct Network {
 pub struct Destination {
     /// Applications of that name; the first that the peer has and that allows the port names the flow.
     pub applications: Vec<u32>,
-    /// Kernel egress: the real address. `None`: packets keep the destination.
+    /// Kernel egress: the real address; `None`: packets keep the destination, as they do with userspace egress.
     pub real: Option<IpAddr>,
 }
 

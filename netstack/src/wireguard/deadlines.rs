@@ -183,7 +183,7 @@ impl Peer {
     }
 
     /// After boringtun gave up: begin anew later while somebody wants the gateway.
-    fn give_up(&mut self, now: Instant) {
+    pub(super) fn give_up(&mut self, now: Instant) {
         let at = &mut self.deadlines;
         (at.initiation_sent, at.data_sent, at.data_received, at.hasty_tries) = (None, None, None, 0);
         let is_wanted = at.keepalive.is_some() || self.stats.trying_since.is_some();

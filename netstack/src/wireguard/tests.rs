@@ -212,3 +212,15 @@ fn a_peer_is_lost_when_nothing_came_for_long_and_not_before() {
     assert!(!a.is_lost(later + Duration::from_secs(20)), "packets still come");
     assert!(a.is_lost(later + Duration::from_secs(25)));
 }
+
+#[test]
+fn a_device_that_does_not_answer_is_given_up_until_somebody_wants_it_again() {
+    let now = crate::packets_for_tests::start();
+    let front = Front::new([5; 32], 10, 1, now);
+    let (mut peer, mut batch) = (front.peer(public_key([3; 32]), None, 7, now), SendBatch::new(64));
+    assert_eq!(peer.poll_timeout(), None, "it waits to be spoken to");
+    assert!(peer.seal(&PACKET, &mut batch, now));
+    assert!(peer.poll_timeout().is_some() && peer.stats().trying_since.is_some());
+    peer.give_up(now);
+    assert_eq!((peer.poll_timeout(), peer.stats().trying_since), (None, None));
+}
