@@ -21,16 +21,25 @@ mod world;
 
 use std::process::ExitCode;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Conclusion};
+
+/// What a test binary of the standard library ends with when a test fails.
+const FAILED: u8 = 101;
 
 fn main() -> ExitCode {
     if let Some(code) = agent::run_if_asked() {
         return code;
     }
     let mut arguments = Arguments::from_args();
-    // Each test makes a world of its own, and two of them on two cores only make each other slow.
-    arguments.test_threads.get_or_insert(1);
-    let conclusion = libtest_mimic::run(&arguments, suite::trials(tests::all()));
+    let (together, alone) = suite::trials(tests::all());
+    // Each test makes a world of its own and mostly waits: two of them take little longer than one.
+    arguments.test_threads.get_or_insert(2);
+    let conclusions = [together, alone].map(|trials| {
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        arguments.test_threads = Some(1);
+        conclusion
+    });
+    suite::print_slowest();
     suite::print_skipped();
-    conclusion.exit_code()
+    if conclusions.iter().any(Conclusion::has_failed) { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use crate::connector::{BINARY, BY_ADDRESS, BY_NAME, CONNECT_LIMIT, Installation, Settings};
 use crate::servers::{bind, web};
 use crate::snapshot::{Snapshot, assert_restored};
-use crate::suite::Test;
+use crate::suite::{ALONE, Test};
 use crate::tests::crash::{Phase, RESTORE_LIMIT, Random, kills};
 use crate::world::World;
 use crate::world::namespace::ResolvConf;
 use crate::world::systemd::Systemd;
 
-const NEEDS: &[&str] = &["curl", "mmdebstrap", "named", "nginx", "openssl", "systemd-nspawn"];
+const NEEDS: &[&str] = &[ALONE, "curl", "mmdebstrap", "named", "nginx", "openssl", "systemd-nspawn"];
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
