@@ -9,6 +9,7 @@ mod front;
 mod handshake;
 mod message;
 mod race;
+mod way_back;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use boringtun::x25519::{PublicKey, StaticSecret};
 use self::deadlines::Deadlines;
 use self::doubt::Doubt;
 use self::race::Race;
+use self::way_back::WayBack;
 use crate::send_batch::SendBatch;
 
 pub use self::doubt::Expectation;
@@ -85,6 +87,7 @@ pub struct PeerStats {
 pub struct Peer {
     tunn: Box<Tunn>,
     race: Race,
+    way_back: WayBack,
     doubt: Doubt,
     deadlines: Deadlines,
     stats: PeerStats,
@@ -122,6 +125,7 @@ impl Peer {
         Self {
             tunn: Box::new(tunn),
             race: Race::new(config.endpoints, config.can_move),
+            way_back: WayBack::default(),
             doubt: Doubt::default(),
             deadlines: Deadlines::new(interval, &config.public_key, now),
             stats: PeerStats::default(),
@@ -240,12 +244,13 @@ impl Peer {
     fn sent(&mut self, batch: &mut SendBatch, length: usize, now: Instant) {
         let initiation = batch.spare().filter(|out| message::is_initiation(&out[..length]));
         let is_initiation = initiation.is_some();
+        let target = if is_initiation { self.race.target() } else { self.race.endpoint() };
         if let Some(initiation) = initiation {
             self.initiated(&initiation[..length], now);
         }
         self.deadlines.anything_sent = Some(now);
         // without an address the message is lost, and its timers go on: they tell when the peer counts as lost
-        let Some(endpoint) = self.race.endpoint() else { return };
+        let Some(endpoint) = target else { return };
         batch.push(endpoint, length);
         self.stats.sent += length as u64;
         if is_initiation {

@@ -137,6 +137,7 @@ impl Peer {
         if self.is_draining {
             self.drain(batch, now);
         }
+        self.ask_first(batch, now);
         let Some(out) = batch.spare() else { return };
         match self.tunn.update_timers(out) {
             TunnResult::WriteToNetwork(datagram) => {

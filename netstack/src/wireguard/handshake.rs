@@ -74,14 +74,17 @@ impl Peer {
         self.stats.trying_since.get_or_insert(now);
     }
 
-    /// Sends the initiation that is under way to all other addresses, if that is due.
+    /// Sends the initiation that is under way to those that have not had it, if that is due.
     pub(super) fn run_race(&mut self, batch: &mut SendBatch, now: Instant) {
         if self.race.due().is_none_or(|at| at > now) {
             return;
         }
-        if let Some(bytes) = self.race.run(batch) {
+        let is_way_back = self.race.is_way_back();
+        if let Some(bytes) = self.race.run(batch, now) {
             self.stats.sent += bytes;
-            self.stats.unanswered_at = Some(now);
+            if !is_way_back {
+                self.stats.unanswered_at = Some(now);
+            }
         }
     }
 
@@ -121,11 +124,9 @@ impl Peer {
     }
 
     fn established(&mut self, from: SocketAddr, datagram: &[u8], answer: &[u8], now: Instant) {
-        let initiation_sent = self.deadlines.initiation_sent.take();
-        // the others were asked later
-        let asked_at = if self.race.is_other(from) { self.stats.unanswered_at } else { initiation_sent };
+        let is_awaited = self.deadlines.initiation_sent.take().is_some();
         let is_response = datagram.first() == Some(&message::RESPONSE);
-        if let (Some(_), Some(asked_at), true) = (initiation_sent, asked_at, is_response) {
+        if let (true, Some(asked_at), true) = (is_awaited, self.race.asked_at(from), is_response) {
             self.stats.round_trip = Some(now.saturating_duration_since(asked_at));
         }
         self.session = if is_response { message::receiver(datagram) } else { message::sender(answer) };
@@ -134,6 +135,7 @@ impl Peer {
         self.deadlines.established();
         self.race.end();
         self.received(from, datagram, now);
+        self.way_back.established(self.race.is_at_later(), now);
     }
 
     /// Sends what waited for the session, as far as there is room.

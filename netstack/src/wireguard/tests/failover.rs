@@ -165,6 +165,75 @@ fn the_sixth_failover_is_as_quick_as_the_first() {
     }
 }
 
+/// Connected by the second address, since the first is down.
+fn at_the_second() -> Servers {
+    let mut world = Servers::connected(&[11, 12, 13]);
+    world.set_up(11, false);
+    world.client.reconnect(&mut world.batch, world.now);
+    world.pump();
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.client.endpoint(), Some(address(12)));
+    world.initiations.clear();
+    world
+}
+
+/// A packet goes and another one comes, once a second; at which servers they came out.
+fn talk(world: &mut Servers, seconds: u32) -> Vec<u16> {
+    let mut arrived = Vec::new();
+    for _ in 0..seconds {
+        world.now += Duration::from_secs(1);
+        let at = world.send();
+        assert_eq!(at.len(), 1, "lost after {arrived:?}");
+        world.hear_from(at[0]);
+        arrived.extend(at);
+        world.wait(Duration::from_millis(900));
+    }
+    arrived
+}
+
+#[test]
+fn a_first_address_that_answers_again_is_returned_to_and_nothing_is_lost() {
+    let mut world = at_the_second();
+    world.set_up(11, true);
+    let arrived = talk(&mut world, 200);
+    let moved = arrived.iter().position(|port| *port == 11).expect("a return");
+    assert!((100..120).contains(&moved), "after {moved} s");
+    assert!(arrived[moved..].iter().all(|port| *port == 11));
+    assert_eq!(world.initiations, [11], "nobody else was asked");
+    assert_eq!(world.client.stats().round_trip, Some(Duration::ZERO), "of the first");
+}
+
+#[test]
+fn a_first_address_that_stays_silent_is_asked_at_each_renewal_and_nothing_is_lost() {
+    let mut world = at_the_second();
+    let arrived = talk(&mut world, 500);
+    assert!(arrived.iter().all(|port| *port == 12));
+    assert_eq!(world.initiations, [11, 12].repeat(4), "and the third never");
+    assert!(world.client.stats().trying_since.is_none());
+}
+
+#[test]
+fn an_idle_peer_does_not_ask_for_the_way_back() {
+    let mut world = at_the_second();
+    world.set_up(11, true);
+    assert_eq!(world.wait(Duration::from_secs(3600)), Duration::ZERO);
+    assert!(world.initiations.is_empty());
+    world.now += Duration::from_secs(3600);
+    talk(&mut world, 2);
+    assert_eq!(world.client.endpoint(), Some(address(11)), "with the first traffic");
+}
+
+#[test]
+fn a_server_that_dies_while_the_first_is_asked_is_replaced_by_the_third() {
+    let mut world = at_the_second();
+    talk(&mut world, 114);
+    world.set_up(12, false);
+    world.now += Duration::from_secs(2);
+    world.send();
+    world.wait(Duration::from_secs(8));
+    assert_eq!(world.client.endpoint(), Some(address(13)));
+}
+
 #[test]
 fn a_renewal_loses_nothing_that_is_under_way() {
     let mut world = Servers::connected(&[11]);
