@@ -157,6 +157,7 @@ impl Engine {
             self.resolver.poll_timeout(),
             self.save_at,
             self.observer.poll_timeout(),
+            self.path_observer.poll_timeout(),
             self.loop_probe.poll_timeout(),
             self.io.poll_timeout(),
         ];
@@ -183,9 +184,7 @@ impl Engine {
         for event in self.observer.observe(&self.datapath, now) {
             self.tell(event);
         }
-        for event in self.path_observer.observe(&self.datapath, self.observer.count()) {
-            self.tell(event);
-        }
+        self.observe_paths(now);
         let generation = self.resolver.pool().generation();
         if generation != self.saved_generation && self.save_at.is_none() {
             self.save_at = Some(now + SAVE_DELAY);

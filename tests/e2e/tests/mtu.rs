@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::connector::{BY_ADDRESS, Installation, Settings};
-use crate::process::run;
+use crate::process::{eventually, run};
 use crate::servers::{self, CORP_ECHO_V6, TRANSFER_PORT};
 use crate::suite::Test;
 use crate::world::namespace::ResolvConf;
@@ -15,6 +15,9 @@ const BYTES: &str = "1048576";
 
 /// How long one cell may take on a busy machine.
 const CELL_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long the link's MTU may take to follow: a round of echo requests, on a busy machine.
+const MTU_LIMIT: Duration = Duration::from_secs(60);
 
 /// Over IPv4: all of the bar. Over IPv6 no link is smaller than 1280.
 const UNDERLAYS: [(Underlay, u16); 8] = [
@@ -43,17 +46,49 @@ gateway = "hq"
 "#;
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test {
-        name: "every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp",
-        needs: &["nft"],
-        run: every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp,
-    }]
+    vec![
+        Test {
+            name: "every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp",
+            needs: &["nft"],
+            run: every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp,
+        },
+        Test {
+            name: "an_automatic_mtu_follows_the_path",
+            needs: &["nft"],
+            run: an_automatic_mtu_follows_the_path,
+        },
+    ]
 }
 
 fn every_underlay_carries_tcp_and_udp_of_both_families_without_any_icmp() {
     let failures: Vec<String> =
         UNDERLAYS.into_iter().flat_map(|(underlay, mtu)| cells(underlay, mtu)).collect();
     assert!(failures.is_empty(), "{} cells failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn an_automatic_mtu_follows_the_path() {
+    let world = World::new(ResolvConf::File);
+    servers::transfers(&world);
+    world.drop_icmp();
+    let mut settings = Settings::new(&world, BY_ADDRESS);
+    settings.before = "[tunneling]\nmtu = \"auto\"\n".to_owned();
+    let installation = Installation::new(&world, &settings);
+    let mut connector = installation.start();
+    wait_for_mtu(&world, 1_400, 1_419); // the gateway's own link carries 1420: in whole steps of 16 bytes less
+    world.shrink_underlay(1_400);
+    let target = format!("{CORP_ECHO}:{TRANSFER_PORT}");
+    run(&mut world.client.agent(&["transfer", &target, BYTES]), CELL_LIMIT).success();
+    wait_for_mtu(&world, 1_280, 1_340);
+    installation.stop(&mut connector);
+}
+
+/// Waits until the tunnel's link has an MTU within these.
+#[track_caller]
+fn wait_for_mtu(world: &World, least: u16, most: u16) {
+    eventually(MTU_LIMIT, &format!("an MTU of {least} to {most}"), || {
+        let text = world.on_client("cat", &["/sys/class/net/ztna0/mtu"]).success();
+        (least..=most).contains(&text.parse().ok()?).then_some(())
+    });
 }
 
 /// Four cells of an underlay; what went wrong.
