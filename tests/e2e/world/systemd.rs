@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{PUBLIC_DNS, SHORT, World};
@@ -108,6 +109,8 @@ impl Systemd {
 /// The system's tree; made if it is not there yet.
 #[track_caller]
 fn tree() -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner); // another test may want it, too
     let tree = Path::new(CACHE).join(format!("systemd-{EDITION}"));
     if tree.is_dir() {
         return tree;
