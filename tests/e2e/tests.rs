@@ -18,6 +18,7 @@ mod overlap;
 mod programs;
 mod refusal;
 mod reload;
+mod renewal;
 mod resolvconf;
 mod resolved;
 mod roam;
@@ -32,6 +33,9 @@ use crate::suite::Test;
 /// Every test of this binary.
 pub(crate) fn all() -> Vec<Test> {
     [
+        // they wait for minutes, beside all others
+        renewal::tests(),
+        wars::tests(),
         stock_client::tests(),
         wider_world::tests(),
         network::tests(),
@@ -57,7 +61,6 @@ pub(crate) fn all() -> Vec<Test> {
         gateway::tests(),
         idle::tests(),
         coexistence::tests(),
-        wars::tests(),
     ]
     .into_iter()
     .flatten()

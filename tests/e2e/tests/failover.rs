@@ -28,6 +28,9 @@ const GAP_LIMIT: Duration = Duration::from_secs(20);
 /// How long a gateway that moved may stay away: its name is looked up at most every ten seconds.
 const MOVE_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long it may take until the first endpoint is in use again: it is asked about every two minutes.
+const RETURN_LIMIT: Duration = Duration::from_secs(240);
+
 /// A host behind both gateways, which says which one of both it is.
 const HOST: &str = "10.77.16.5";
 
@@ -43,6 +46,11 @@ pub(crate) fn tests() -> Vec<Test> {
             name: "a_gateway_that_dies_under_load_is_replaced_in_a_moment",
             needs: &[],
             run: a_gateway_that_dies_under_load_is_replaced_in_a_moment,
+        },
+        Test {
+            name: "a_first_endpoint_that_answers_again_is_returned_to",
+            needs: &[],
+            run: a_first_endpoint_that_answers_again_is_returned_to,
         },
         Test {
             name: "a_gateway_that_moves_is_found_by_its_name_outside_the_tunnel",
@@ -85,6 +93,33 @@ fn a_gateway_that_dies_under_load_is_replaced_in_a_moment() {
     gaps.sort_unstable();
     println!("gaps of {failovers} failovers in ms: {gaps:?}, median {}", gaps[gaps.len() / 2]);
     assert!(asked.is_none() || gaps.iter().all(|gap| *gap < BAR), "all of them within {BAR} ms");
+    drop(load);
+    installation.stop(&mut connector);
+}
+
+fn a_first_endpoint_that_answers_again_is_returned_to() {
+    let world = World::new(ResolvConf::File);
+    let site = Site::new(&world, 2, world.gateway_keys.clone());
+    let _hosts = [serve(&world, "first", &world.corp), serve(&world, "second", &site.corp)];
+    let mut settings = Settings::new(&world, BY_ADDRESS);
+    settings.endpoint = format!("{GATEWAY_ENDPOINT} {}", site.endpoint());
+    let installation = Installation::new(&world, &settings);
+    let mut connector = installation.start();
+    let load = Load::start(&world);
+    fail(&world, &site, true, true);
+    let is_at = |endpoint: &str, limit: Duration, connector: &mut Running| {
+        installation.wait_for_status(connector, endpoint, limit, |status| {
+            assert_ne!(status["state"], "failed", "{status:#}");
+            status["gateways"][0]["endpoint"] == *endpoint
+        });
+    };
+    is_at(&site.endpoint(), CONNECT_LIMIT, &mut connector);
+    mend(&world, &site, true, true);
+    let start = Instant::now();
+    is_at(GATEWAY_ENDPOINT, RETURN_LIMIT, &mut connector);
+    println!("back at the first endpoint after {} s", start.elapsed().as_secs());
+    connect_anew(&world);
+    eventually(CONNECT_LIMIT, "the load is answered", || load.is_answered().then_some(()));
     drop(load);
     installation.stop(&mut connector);
 }
