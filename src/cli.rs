@@ -1,6 +1,7 @@
 //! The command line: arguments, and what each subcommand does.
 
 mod control;
+mod demo;
 mod failure;
 mod gateway;
 mod import;
@@ -74,6 +75,18 @@ enum Subcommands {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Show the whole thing at work on this machine: an intranet, a gateway, a connector, on loopback only.
+    Demo {
+        /// End when the proofs are done: with 0 when all hold, else with 1.
+        #[arg(long)]
+        once: bool,
+    },
+    /// The demo's device; started by the demo itself.
+    #[command(hide = true)]
+    DemoDevice {
+        /// What it is to do.
+        task: String,
+    },
     /// Undo what the connector changed when it ends; started by the connector itself.
     #[command(hide = true)]
     Guardian {
@@ -83,7 +96,7 @@ enum Subcommands {
     },
     /// Make sockets in a private network; started by the connector itself.
     #[command(hide = true)]
-    NamespaceBroker,
+    Broker,
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,8 +191,10 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
             output::line(&crate::config::reference::page());
             Ok(Exit::Success.into())
         }
+        Subcommands::Demo { once } => demo::run(once),
+        Subcommands::DemoDevice { task } => demo::device(&task),
         Subcommands::Guardian { journal } => Ok(crate::guardian::guardian_main(&journal)),
-        Subcommands::NamespaceBroker => Ok(platform::private_namespace::broker_main()),
+        Subcommands::Broker => Ok(platform::private_namespace::broker_main()),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod error;
 pub mod family;
 pub mod firewall;
 pub mod forwarding;
+pub mod fresh_network;
 pub mod lock;
 pub mod net_monitor;
 pub mod netlink;

@@ -48,14 +48,67 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     telemetry::start(config.log_level);
     say_warnings(&config);
     let state_dir = platform::paths::state_dir().join("gateway");
-    let lock = FileLock::of_instance(&state_dir).context("failed to start")?;
-    let (audit, writer) = Audit::start(config.audit_file.as_deref())?;
-    let service = Service::start(config, &state_dir, audit)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.context("failed to start")?.block_on(service.supervise());
+    let runtime = runtime.context("failed to start")?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::new().context("failed to listen for signals")?
+    };
+    serve(config, &state_dir, &runtime, signals.next())?;
+    Ok(Exit::Success.into())
+}
+
+/// Runs until `end` says why it is to end.
+fn serve(
+    config: Config,
+    state_dir: &Path,
+    runtime: &tokio::runtime::Runtime,
+    end: impl Future<Output = &'static str>,
+) -> anyhow::Result<()> {
+    let lock = FileLock::of_instance(state_dir).context("failed to start")?;
+    let (audit, writer) = Audit::start(config.audit_file.as_deref())?;
+    let service = Service::start(config, state_dir, audit)?;
+    let result = runtime.block_on(service.supervise(end));
     writer.finish();
     drop(lock);
-    result.map(|()| Exit::Success.into())
+    result
+}
+
+/// A gateway beside other things in one process, on a thread of its own; it is told to end when this is dropped.
+#[derive(Debug)]
+pub struct Background {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Background {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Wrong configuration. What goes wrong later is told by [`Self::stop`].
+    pub fn start(path: &Path, state_dir: &Path) -> anyhow::Result<Self> {
+        let config = Config::load(path)?;
+        let (end, ended) = oneshot::channel::<()>();
+        let state_dir = state_dir.to_owned();
+        let work = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            serve(config, &state_dir, &runtime, async {
+                let _ = ended.await; // the sender's end is the end
+                "the end"
+            })
+        };
+        let thread = std::thread::Builder::new().name("gateway".to_owned()).spawn(work);
+        Ok(Self { end, thread: thread.context("failed to start the gateway")? })
+    }
+
+    /// Ends it in order.
+    ///
+    /// # Errors
+    /// What it ended with.
+    pub fn stop(self) -> anyhow::Result<()> {
+        drop(self.end);
+        self.thread.join().map_err(|_| anyhow::anyhow!("failed to end the gateway: it had crashed"))?
+    }
 }
 
 /// The threads, and what they are told.
@@ -118,15 +171,15 @@ impl Service {
         Ok(Self { config, audit, commands, engine, egress, kernel, end })
     }
 
-    async fn supervise(mut self) -> anyhow::Result<()> {
-        let mut signals = Signals::new().context("failed to listen for signals")?;
+    async fn supervise(mut self, end: impl Future<Output = &'static str>) -> anyhow::Result<()> {
+        let mut end = std::pin::pin!(end);
         let mut hang_ups = signal(SignalKind::hangup()).context("failed to listen for signals")?;
         let result = loop {
             tokio::select! {
                 ended = &mut self.end => break ended.unwrap_or_else(|_| Err(anyhow::anyhow!("the engine ended"))),
                 Some(()) = hang_ups.recv() => self.reload().await,
-                name = signals.next() => {
-                    tracing::info!("{name}: stopping");
+                why = &mut end => {
+                    tracing::info!("{why}: stopping");
                     break Ok(());
                 }
             }

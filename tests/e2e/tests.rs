@@ -2,6 +2,7 @@
 
 mod coexistence;
 mod crash;
+mod demo;
 mod failover;
 mod faults;
 mod gateway;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Test> {
         faults::tests(),
         failover::tests(),
         crash::tests(),
+        demo::tests(),
         resolvconf::tests(),
         resolved::tests(),
         roam::tests(),

@@ -23,7 +23,7 @@ const TUN_NAME: &str = "ztna";
 /// Flows of the stack in user space at one time.
 const MOST_FLOWS: usize = 10_240;
 /// The subcommand with which the program becomes the broker of a private network.
-pub const BROKER_SUBCOMMAND: &str = "namespace-broker";
+pub const BROKER_SUBCOMMAND: &str = "broker";
 
 /// The way of packets.
 pub(in crate::connector) enum Carrier {
