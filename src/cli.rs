@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_wrong_usage() {
-        for arguments in ["", "demo", "run --fast", "status up", "--validate-config run", "guardian"] {
+        for arguments in ["", "dashboard", "run --fast", "status up", "--validate-config run", "guardian"] {
             let all = std::iter::once("x").chain(arguments.split_whitespace()).map(OsString::from);
             let code = run(all);
             assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(Exit::Usage)), "{arguments}");
