@@ -17,6 +17,7 @@ mod names;
 mod network;
 mod overlap;
 mod programs;
+mod proxy;
 mod refusal;
 mod reload;
 mod renewal;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Test> {
         network::tests(),
         names::tests(),
         programs::tests(),
+        proxy::tests(),
         overlap::tests(),
         ipv6::tests(),
         mtu::tests(),
