@@ -1,6 +1,7 @@
 //! The connector as a running program: from the configuration to an orderly end.
 
 pub mod address_pool;
+mod browser;
 mod catalogue;
 mod connection;
 mod endpoints;
@@ -98,7 +99,11 @@ fn prepare(
     reach: Reach,
 ) -> anyhow::Result<(Setup, FileLock)> {
     let lock = FileLock::of_instance(&state_dir).context("failed to start")?;
-    for restored in guardian::restore(&platform::paths::journal(&state_dir))? {
+    let mut restored = Vec::new();
+    for journal in platform::paths::journals(&state_dir) {
+        restored.extend(guardian::restore(&journal)?);
+    }
+    for restored in restored {
         tracing::warn!("an earlier run was ended before it could undo its {}: done now", restored.undo);
     }
     let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));

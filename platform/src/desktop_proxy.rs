@@ -7,7 +7,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-pub use session::SessionUser;
+pub use session::{SessionUser, watch_sessions};
 pub use store::Desktop;
 
 use crate::{Error, undo::Outcome};
@@ -47,7 +47,7 @@ pub enum Planned {
 /// A program of the desktop is there and does not answer.
 pub fn plan(user: &SessionUser, desktop: Desktop, pac_url: &str) -> Result<Planned, Error> {
     let Some(store) = Store::find(user, desktop) else { return Ok(Planned::NotThere) };
-    let read = |key| store.read(key).map_err(|source| failed("read", user, desktop, source));
+    let read = |key| store.read(key).map_err(|source| failed("read", desktop, source));
     let [mode_key, url_key] = desktop.keys();
     let Some(former_mode) = read(mode_key)? else { return Ok(Planned::NotThere) };
     let former_url = read(url_key)?.unwrap_or_default();
@@ -76,7 +76,7 @@ impl DesktopProxyChange {
             store.tell_programs();
             Ok(())
         };
-        apply().map_err(|source| failed("set", &self.user, self.desktop, source))
+        apply().map_err(|source| failed("set", self.desktop, source))
     }
 
     /// Takes it back, unless somebody else has set another proxy meanwhile.
@@ -97,7 +97,7 @@ impl DesktopProxyChange {
             store.tell_programs();
             Ok(Outcome::Undone)
         };
-        undo().map_err(|source| failed("restore", &self.user, self.desktop, source))
+        undo().map_err(|source| failed("restore", self.desktop, source))
     }
 
     fn store(&self) -> io::Result<Store<'_>> {
@@ -105,6 +105,7 @@ impl DesktopProxyChange {
     }
 }
 
-fn failed(verb: &'static str, user: &SessionUser, desktop: Desktop, source: io::Error) -> Error {
-    Error::system(verb, "desktop's proxy settings", format!("{desktop} of user {}", user.uid), source)
+/// Whose they are is not said: that would stand in the log.
+fn failed(verb: &'static str, desktop: Desktop, source: io::Error) -> Error {
+    Error::system(verb, "desktop's proxy settings", desktop, source)
 }

@@ -38,6 +38,16 @@ pub fn journal(state_dir: &Path) -> PathBuf {
     state_dir.join("undo.journal")
 }
 
+/// The journal of what was changed on persons' desktops, in a state folder.
+pub fn desktop_journal(state_dir: &Path) -> PathBuf {
+    state_dir.join("desktop.journal")
+}
+
+/// All journals of a state folder.
+pub fn journals(state_dir: &Path) -> [PathBuf; 2] {
+    [journal(state_dir), desktop_journal(state_dir)]
+}
+
 fn choose_state_dir(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     // XDG base directories: a relative path there is to be ignored.
     let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use platform::paths::{journal, state_dir};
+use platform::paths::{journals, state_dir};
 use platform::undo::Outcome;
 use platform::undo::journal::Restored;
 
@@ -11,9 +11,12 @@ use super::output;
 use crate::error::Exit;
 use crate::guardian;
 
-/// Undoes what the journal of the state folder holds, and says what became of each change.
+/// Undoes what the journals of the state folder hold, and says what became of each change.
 pub(super) fn restore() -> anyhow::Result<ExitCode> {
-    let restored = guardian::restore(&journal(&state_dir()))?;
+    let mut restored = Vec::new();
+    for journal in journals(&state_dir()) {
+        restored.extend(guardian::restore(&journal)?);
+    }
     if restored.is_empty() {
         output::line("nothing to undo");
         return Ok(Exit::Success.into());

@@ -19,6 +19,8 @@ pub struct Proxy {
     pub socks_port: Setting<u16>,
     /// Whether the proxies also connect to what is not protected.
     pub allow_direct: Setting<bool>,
+    /// Whether the desktop's proxy settings are pointed at the PAC file.
+    pub configure_browser: Setting<bool>,
     /// What the proxies never carry through the tunnel.
     pub exclude_domains: Vec<NamePattern>,
     /// Who clients must say they are.
@@ -38,6 +40,7 @@ impl Proxy {
             socks_proxy: reader.boolean(table, "socks_proxy"),
             socks_port: reader.integer(table, "socks_port"),
             allow_direct: reader.boolean(table, "allow_direct"),
+            configure_browser: reader.boolean(table, "configure_browser"),
             exclude_domains: read_domains(reader, &[table]),
             username,
             password,

@@ -258,6 +258,7 @@ pub(crate) const TABLES: &[Table] = &[
             flag("socks_proxy", true),
             number("socks_port", PORT, 1080),
             flag("allow_direct", false),
+            flag("configure_browser", false),
             list("exclude_domains"),
             text("username"),
             secret("password", Kind::Text),

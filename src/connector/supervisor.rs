@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::browser::Browser;
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
 use super::{Setup, catalogue, network, proxies, publish, reload};
@@ -35,6 +36,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let session = Session::new(names);
     let (dialer, switch) = Dialer::new(Arc::new(catalogue::disconnected(&setup.config)));
     let proxies = proxies::start(&setup, dialer).context("failed to start the proxies")?;
+    let (browser, browser_task) = Browser::start(&setup, proxies.changes());
     let report = proxies.report();
     let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), None, &report);
     let (publisher, status) = watch::channel(Arc::new(first));
@@ -51,6 +53,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
         switch,
         proxy_changes: proxies.changes(),
         proxies,
+        browser,
         publisher,
         since: SystemTime::now(),
         events,
@@ -69,8 +72,10 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
             Ok(())
         }
     };
+    supervisor.browser.dismiss();
     let result = worked.and(supervisor.handle(Input::Stop).await);
     supervisor.wait_for_guardian();
+    let _ = browser_task.await; // a task that crashed has ended, too
     drop(end_api);
     let _ = api.await; // it has ended, or had crashed: nothing follows from it now
     result
@@ -85,6 +90,7 @@ struct Supervisor {
     proxies: Proxies,
     /// Tells when a port of theirs was taken, freed or found taken.
     proxy_changes: watch::Receiver<BTreeMap<Kind, State>>,
+    browser: Browser,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -307,6 +313,7 @@ impl Supervisor {
         self.reload_failure = None;
         self.setup = reloaded.setup;
         self.proxies.apply(proxies::settings(&self.setup));
+        self.browser.follow(&self.setup);
         let gateways = self.setup.config.gateways.iter();
         let places = gateways.map(|gateway| (!gateway.is_retired).then(|| gateway.name.clone())).collect();
         self.session.set_gateways(places);

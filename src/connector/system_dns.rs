@@ -13,7 +13,7 @@ use std::time::Instant;
 use pacing::Pacing;
 use platform::dns_config::{DnsMode, Domains, ProbedMode, ResolvConf, Resolved, probe};
 use tokio::sync::mpsc;
-use watch::Watch;
+pub(super) use watch::Watch;
 
 use super::engine::Command;
 use crate::guardian::{Announced, Guardian};

@@ -1,7 +1,7 @@
 //! Users with a session on this device, and how a program is run as one of them.
 
 use std::{
-    env, fs,
+    env, fs, io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{privileges, process::PROGRAM_DIRS};
+use crate::{dns_config::FileWatch, privileges, process::PROGRAM_DIRS};
 
 /// Where systemd-logind and elogind keep a folder for each user with a session.
 const RUNTIME_DIRS: &str = "/run/user";
@@ -104,6 +104,14 @@ impl SessionUser {
         let mut fields = self.bus.split([',', ';', ':']);
         fields.find_map(|field| field.strip_prefix("path=")).is_none_or(|path| Path::new(path).exists())
     }
+}
+
+/// Watches for sessions that begin and end.
+///
+/// # Errors
+/// The system keeps none, or has no inotify instances left.
+pub fn watch_sessions() -> io::Result<FileWatch> {
+    FileWatch::with_folders(Vec::new(), &[RUNTIME_DIRS.into()])
 }
 
 fn bus_in(runtime_dir: &Path) -> Option<String> {

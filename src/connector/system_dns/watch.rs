@@ -6,24 +6,24 @@ use platform::dns_config::FileWatch;
 use tokio::io::unix::AsyncFd;
 
 /// A watch that may be missing: then nothing is ever noticed.
-pub(super) struct Watch(Option<AsyncFd<FileWatch>>);
+pub(in crate::connector) struct Watch(Option<AsyncFd<FileWatch>>);
 
 impl Watch {
     /// Registers a watch with the runtime.
-    pub(super) fn new(watch: io::Result<FileWatch>) -> Self {
+    pub(in crate::connector) fn new(watch: io::Result<FileWatch>) -> Self {
         #[expect(
             deprecated,
             reason = "what replaces it is unsafe; the watch owns its descriptor and never changes it"
         )]
         let watch = watch.and_then(AsyncFd::new);
         if let Err(error) = &watch {
-            tracing::warn!("DNS: failed to watch the system's files: {error}");
+            tracing::warn!("failed to watch the system's files: {error}");
         }
         Self(watch.ok())
     }
 
     /// Waits until one of the files has changed; without a watch for ever.
-    pub(super) async fn changed(&self) {
+    pub(in crate::connector) async fn changed(&self) {
         let Some(watch) = &self.0 else { return std::future::pending().await };
         loop {
             let Ok(mut guard) = watch.readable().await else { return std::future::pending().await };
