@@ -2,6 +2,7 @@
 
 mod browser;
 mod direct;
+mod many;
 mod programs;
 
 use crate::connector::{BY_NAME, CONNECT_LIMIT, Installation, Settings};
@@ -30,7 +31,7 @@ enum Carrier {
 }
 
 pub(crate) fn tests() -> Vec<Test> {
-    [programs::tests(), direct::tests(), browser::tests()].into_iter().flatten().collect()
+    [programs::tests(), direct::tests(), browser::tests(), many::tests()].into_iter().flatten().collect()
 }
 
 /// Starts the connector with these lines in `[proxy]`, and waits until its tunnel is proven.

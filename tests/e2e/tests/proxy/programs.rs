@@ -27,7 +27,7 @@ const NEEDS: &[&str] = &[
 ];
 
 /// The system's Python, which has the system's packages; there may be another one in front of it.
-const PYTHON: &str = "/usr/bin/python3";
+pub(super) const PYTHON: &str = "/usr/bin/python3";
 
 /// How long a transfer may take on a busy machine.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(120);
