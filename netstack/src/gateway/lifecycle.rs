@@ -8,15 +8,18 @@ use super::flow::Stage;
 use crate::conntrack::{DeviceKey, Side, TcpState};
 use crate::counters::DropReason;
 use crate::packet::facts::{Facts, Tcp, Transport};
-use crate::packet::{refusal, udp};
+use crate::packet::{echo, refusal, udp};
 use crate::policy::Protocol;
+
+/// Room for the headers of a datagram or an echo of either family, in bytes.
+const LONGEST_ASKED: usize = 64;
 
 /// How the caller ends a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
     /// It is over; an open TCP connection is reset, all else just forgotten.
     Done,
-    /// Nobody listens there: a reset, or ICMP "port unreachable".
+    /// Nobody listens there: a reset, or ICMP "port unreachable"; an echo is prohibited.
     Refused,
     /// The host cannot be reached: ICMP says so, of a connection that was not admitted yet too.
     Unreachable,
@@ -73,14 +76,11 @@ impl Gateway {
                 self.explain(peer, &syn, how, now);
             }
             (Stage::Open | Stage::Ended(_), true) => self.reset(index, now),
+            (Stage::Open | Stage::Ended(_), false) if how == Close::Done => {}
             (Stage::Open | Stage::Ended(_), false) => {
-                let facts = flow.facts();
-                let mut last = [0; 64];
-                if let Some(length) = udp::write(&mut last, facts.source, facts.destination, &[])
-                    && facts.protocol == Protocol::Udp
-                    && how != Close::Done
-                {
-                    self.explain(peer, &last[..length], how, now);
+                let mut asked = [0; LONGEST_ASKED];
+                if let Some(length) = write_asked(&mut asked, &flow.facts()) {
+                    self.explain(peer, &asked[..length], how, now);
                 }
             }
         }
@@ -90,11 +90,11 @@ impl Gateway {
     /// Answers a packet of the peer with what became of it.
     fn explain(&mut self, peer: u32, packet: &[u8], how: Close, now: Instant) {
         let Some(facts) = Facts::parse(packet) else { return };
-        let is_tcp = matches!(facts.transport, Transport::Tcp(_));
+        let is_udp = matches!(facts.transport, Transport::Udp { .. });
         let out = &mut self.scratch[..];
         let length = match how {
             Close::Unreachable => refusal::write_unreachable(out, packet, &facts),
-            Close::Refused if !is_tcp => refusal::write_port_unreachable(out, packet, &facts),
+            Close::Refused if is_udp => refusal::write_port_unreachable(out, packet, &facts),
             Close::Done | Close::Refused | Close::Prohibited => refusal::write(out, packet, &facts),
         };
         if let Some(length) = length {
@@ -165,6 +165,20 @@ impl Gateway {
         let Some(slot) = self.peers.get_mut(peer) else { return };
         slot.flows = slot.flows + u32::from(after.is_open) - u32::from(before.is_open);
         slot.half_open = slot.half_open + u32::from(after.is_half_open) - u32::from(before.is_half_open);
+    }
+}
+
+/// Writes what a flow of UDP or echoes began with, but for its payload, to be quoted; its length.
+fn write_asked(out: &mut [u8], facts: &FlowFacts) -> Option<usize> {
+    let (from, to) = (facts.source, facts.destination);
+    match facts.protocol {
+        Protocol::Udp => udp::write(out, from, to, &[]),
+        Protocol::Icmp => {
+            let (source, destination, id) = (from.ip(), to.ip(), from.port());
+            let request = echo::Request { source, destination, id, sequence: 0, hop_limit: 1 };
+            echo::write(out, &request, if source.is_ipv6() { 48 } else { 28 })
+        }
+        Protocol::Tcp => None,
     }
 }
 

@@ -255,6 +255,23 @@ fn a_datagram_that_the_host_does_not_take_is_explained() {
 }
 
 #[test]
+fn an_echo_that_is_not_carried_is_explained() {
+    let mut world = World::new(Egress::Userspace);
+    for (how, code) in [(Close::Refused, [3, 13]), (Close::Prohibited, [3, 13]), (Close::Unreachable, [3, 1])]
+    {
+        world.sends(0, &[echo("10.77.0.3", WIKI, 77, true)]);
+        let Event::Began(id, _) = world.event() else { panic!() };
+        world.gateway.close_flow(id, how, world.now);
+        world.pump();
+        let answer = world.answer(0);
+        assert_eq!(answer[20..22], code);
+        let quoted = Facts::parse_quoted(&answer[sound(&answer).transport_at + 8..]).unwrap();
+        assert_eq!(quoted.transport, Transport::Echo { id: 77, is_request: true });
+        world.events();
+    }
+}
+
+#[test]
 fn echoes_are_content_and_their_replies_go_back() {
     let mut world = World::new(Egress::Userspace);
     for (from, to) in [("10.77.0.3", WIKI), ("fd77::3", WIKI6)] {
