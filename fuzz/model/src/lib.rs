@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod doorway;
 pub mod gateway;
 mod messages;
 pub mod names;
