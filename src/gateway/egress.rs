@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use netstack::gateway::{FlowFacts, FlowId};
 use netstack::policy::Protocol;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ use super::roster::{PeerFacts, Roster};
 
 /// Queries at one time; each has a socket. Below the usual limit of 1,024 files a process.
 const MOST_QUERIES: usize = 256;
+/// Tasks before it is worth a look which of them ended.
+const LEAST_SWEEP: usize = 1024;
 /// The table of addresses is saved at most this often.
 const SAVE_DELAY: Duration = Duration::from_secs(1);
 /// Addresses that were unused for long are looked for this often.
@@ -34,7 +36,7 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// What egress is made of.
 pub struct Parts {
     /// The configuration.
-    pub roster: Arc<Roster>,
+    pub rosters: watch::Receiver<Arc<Roster>>,
     /// The name server.
     pub names: Names,
     /// Takes the peers' connections.
@@ -50,9 +52,12 @@ pub struct Parts {
 /// The actor.
 pub struct Egress {
     shared: Shared,
+    rosters: watch::Receiver<Arc<Roster>>,
     acceptor: Acceptor,
     jobs: mpsc::Receiver<Job>,
     tasks: BTreeMap<FlowId, Carried>,
+    /// How many tasks there may be before those that ended are looked for.
+    sweep_at: usize,
     queries: Arc<Semaphore>,
     table_path: PathBuf,
     saved_generation: u64,
@@ -79,11 +84,14 @@ impl Egress {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let generation = parts.names.addresses.lock().unwrap_or_else(PoisonError::into_inner).generation();
+        let roster = Arc::clone(&parts.rosters.borrow());
         Self {
-            shared: Shared { roster: parts.roster, names: parts.names, orders: parts.orders },
+            shared: Shared { roster, names: parts.names, orders: parts.orders },
+            rosters: parts.rosters,
             acceptor: parts.acceptor,
             jobs: parts.jobs,
             tasks: BTreeMap::new(),
+            sweep_at: LEAST_SWEEP,
             queries: Arc::new(Semaphore::new(MOST_QUERIES)),
             table_path: parts.table_path,
             saved_generation: generation,
@@ -109,6 +117,7 @@ impl Egress {
     }
 
     fn handle(&mut self, job: Job) {
+        self.shared.roster = Arc::clone(&self.rosters.borrow());
         match job {
             Job::Open(flow, facts, peer) => self.open(flow, facts, peer),
             Job::Began(flow, facts, peer) => self.begin(flow, facts, peer),
@@ -119,7 +128,8 @@ impl Egress {
                 }
             }
             Job::Query { peer, facts, source, local, payload } => {
-                let order = move |reply| Order::Answer { peer, source, local, reply };
+                let roster = Arc::clone(&self.shared.roster);
+                let order = move |reply| Order::Answer { peer, source, local, reply, roster };
                 self.answer(facts, payload, order);
             }
             Job::Accepted(source, destination, stream) => {
@@ -130,7 +140,6 @@ impl Egress {
                     carried.task.abort();
                 }
             }
-            Job::Roster(roster) => self.shared.roster = roster,
         }
     }
 
@@ -141,7 +150,7 @@ impl Egress {
             Some(_) => tokio::spawn(tcp::carry(shared, flow, facts, peer, accepted)).abort_handle(),
             None => tokio::spawn(dns_tcp::serve(shared, flow, facts, peer, accepted)).abort_handle(),
         };
-        self.tasks.insert(flow, Carried { task, echoes: None });
+        self.note(flow, Carried { task, echoes: None });
     }
 
     fn begin(&mut self, flow: FlowId, facts: FlowFacts, peer: Arc<PeerFacts>) {
@@ -158,6 +167,15 @@ impl Egress {
                 Carried { task, echoes: Some(sender) }
             }
         };
+        self.note(flow, carried);
+    }
+
+    /// Most flows end by themselves: their places are cleared once there are twice as many as before.
+    fn note(&mut self, flow: FlowId, carried: Carried) {
+        if self.tasks.len() >= self.sweep_at {
+            self.tasks.retain(|_, carried| !carried.task.is_finished());
+            self.sweep_at = (2 * self.tasks.len()).max(LEAST_SWEEP);
+        }
         self.tasks.insert(flow, carried);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use netstack::gateway::{Close, FlowFacts, FlowId};
 
-use super::names::Reply;
+use super::names::{Given, Reply};
 use super::roster::{PeerFacts, Roster};
 use crate::dialer::Stream;
 
@@ -35,8 +35,6 @@ pub enum Job {
     Accepted(SocketAddr, SocketAddr, Stream),
     /// A flow is over.
     Ended(FlowId),
-    /// Another configuration.
-    Roster(Arc<Roster>),
 }
 
 /// What the egress wants of the engine; its channel has room for [`ORDER_QUEUE`].
@@ -64,9 +62,11 @@ pub enum Order {
         local: SocketAddr,
         /// The answer.
         reply: Reply,
+        /// The configuration by which it was made.
+        roster: Arc<Roster>,
     },
-    /// What must be known before an answer over TCP is sent.
-    Destination(IpAddr, Vec<u32>, IpAddr),
+    /// What must be known before an answer over TCP is sent, and the configuration by which it was made.
+    Destination(Given, Arc<Roster>),
     /// Addresses that stand for nothing any more.
     Forget(Vec<IpAddr>),
 }

@@ -33,8 +33,19 @@ pub struct Names {
 pub struct Reply {
     /// The message.
     pub payload: Vec<u8>,
-    /// An address that was given out, its applications, and the real one.
-    pub destination: Option<(IpAddr, Vec<u32>, IpAddr)>,
+    /// An address that was given out.
+    pub destination: Option<Given>,
+}
+
+/// An address that was given out for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// It.
+    pub address: IpAddr,
+    /// The applications, by number.
+    pub applications: Vec<u32>,
+    /// A real address behind it.
+    pub real: IpAddr,
 }
 
 impl Names {
@@ -60,7 +71,7 @@ impl Names {
         peer: &PeerFacts,
         query: &Message,
         question: &Query,
-    ) -> (Message, Option<(IpAddr, Vec<u32>, IpAddr)>) {
+    ) -> (Message, Option<Given>) {
         let name = message::text(&question.name);
         if let Some(address) = message::reverse(question) {
             return (self.reverse(roster, peer, query, address), None);
@@ -92,7 +103,7 @@ impl Names {
         found: &Message,
         name: &str,
         applications: Vec<u32>,
-    ) -> (Message, Option<(IpAddr, Vec<u32>, IpAddr)>) {
+    ) -> (Message, Option<Given>) {
         let real = message::addresses(query, found);
         if real.is_empty() {
             return (message::without_answer(query, found), None);
@@ -113,7 +124,8 @@ impl Names {
         );
         match assigned {
             Ok(address) => {
-                (message::with_address(query, address, ttl), Some((address, applications, *first)))
+                let given = Given { address, applications, real: *first };
+                (message::with_address(query, address, ttl), Some(given))
             }
             Err(error) => {
                 tracing::warn!("a name gets no address: {error}");

@@ -14,7 +14,7 @@ use platform::lock::FileLock;
 use platform::private_namespace::{self, PrivateNamespace, SocketBroker};
 use platform::udp::{UdpConfig, UdpEndpoint};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::addresses::{self, Addresses};
 use super::audit::Audit;
@@ -47,6 +47,9 @@ pub fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let config = Config::load(path)?;
     telemetry::start(config.log_level);
     say_warnings(&config);
+    if let Err(error) = platform::process::raise_descriptor_limit() {
+        tracing::warn!("fewer connections can be open at once than could be: {error}");
+    }
     let state_dir = platform::paths::state_dir().join("gateway");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start")?;
@@ -116,6 +119,8 @@ struct Service {
     config: Config,
     audit: Audit,
     commands: mpsc::Sender<Command>,
+    /// To the egress, once the engine enforces it.
+    rosters: watch::Sender<Arc<Roster>>,
     engine: JoinHandle<()>,
     egress: JoinHandle<()>,
     /// Kernel egress: what was changed on the system.
@@ -140,8 +145,9 @@ impl Service {
         let (orders, take_orders) = mpsc::channel(ORDER_QUEUE);
         let (commands, take_commands) = mpsc::channel(COMMAND_QUEUE);
         let (end_sender, end) = oneshot::channel();
+        let (rosters, take_rosters) = watch::channel(Arc::clone(&roster));
         let parts = egress::Parts {
-            roster: Arc::clone(&roster),
+            rosters: take_rosters,
             names: names.clone(),
             acceptor: match kernel.is_some() {
                 true => Acceptor::of_system(config.names),
@@ -168,7 +174,7 @@ impl Service {
             tracing::info!("listening on {address}");
         }
         tracing::info!("this gateway's public key: {public_key}");
-        Ok(Self { config, audit, commands, engine, egress, kernel, end })
+        Ok(Self { config, audit, commands, rosters, engine, egress, kernel, end })
     }
 
     async fn supervise(mut self, end: impl Future<Output = &'static str>) -> anyhow::Result<()> {
@@ -218,9 +224,11 @@ impl Service {
         self.audit.reopen();
         self.config = config.clone();
         let (done, wait) = oneshot::channel();
-        if self.commands.send(Command::Roster(Arc::new(Roster::new(config)), done)).await.is_ok() {
+        let roster = Arc::new(Roster::new(config));
+        if self.commands.send(Command::Roster(Arc::clone(&roster), done)).await.is_ok() {
             let _ = wait.await; // the engine ended, which is told elsewhere
         }
+        self.rosters.send_replace(roster);
         if let Some(kernel) = &mut self.kernel
             && let Err(error) = kernel.update(&self.config)
         {

@@ -30,7 +30,7 @@ pub(crate) const POOL: [&str; 2] = ["100.127.0.0/16", "fd7a:7a74:6e61::/48"];
 /// The laptop's address inside the tunnel.
 pub(crate) const LAPTOP: &str = "10.99.0.3";
 
-/// Another user's DNS server and device; `/dev/net/tun` is open to everybody there, as on usual distributions.
+/// A device of this host's own: `/dev/net/tun` is open to everybody there, as on usual distributions.
 const OPEN_TUN: &str = "mount -t tmpfs -o mode=755 tmpfs /dev/net
 mknod /dev/net/tun c 10 200
 chmod 666 /dev/net/tun
@@ -43,6 +43,7 @@ pub(crate) struct Enforcer<'a> {
     /// Its keys.
     pub(crate) keys: KeyPair,
     stack: &'static str,
+    egress: &'static str,
     /// The company's DNS server that it asks.
     pub(crate) dns: String,
 }
@@ -63,16 +64,22 @@ impl<'a> Enforcer<'a> {
         fs::set_permissions(&key_file, PermissionsExt::from_mode(0o600)).expect("permissions of a key");
         std::os::unix::fs::chown(&key_file, Some(NOBODY), Some(NOBODY)).expect("owner of a key");
         run(world.gateway.command("sh").args(["-c", OPEN_TUN]), SHORT).success();
-        Self { world, folder, keys, stack, dns: CORP_DNS.to_owned() }
+        Self { world, folder, keys, stack, egress: "userspace", dns: CORP_DNS.to_owned() }
+    }
+
+    /// The same with kernel egress, which is root's.
+    #[track_caller]
+    pub(crate) fn of_kernel(world: &'a World) -> Self {
+        Self { egress: "kernel", ..Self::new(world, "auto") }
     }
 
     /// Writes the configuration: the laptop may reach these applications of `tables`.
     #[track_caller]
     pub(crate) fn configure(&self, applications: &[&str], tables: &str) {
-        let Self { stack, dns, .. } = self;
+        let Self { stack, egress, dns, .. } = self;
         let (laptop, audit) = (&self.world.client_keys.public, self.audit_path());
         let text = format!(
-            "listen = [\"0.0.0.0:51830\"]\nprivate_key_file = \"gateway.key\"\ndns = \"{dns}\"\nstack = \"{stack}\"\n\
+            "listen = [\"0.0.0.0:51830\"]\nprivate_key_file = \"gateway.key\"\ndns = \"{dns}\"\nstack = \"{stack}\"\negress = \"{egress}\"\n\
              audit_file = \"{}\"\nlog_level = \"debug\"\n{tables}\n[[peer]]\nname = \"laptop\"\n\
              public_key = \"{laptop}\"\nallowed_ips = [\"{LAPTOP}/32\", \"fd99::3/128\"]\napplications = {applications:?}\n",
             audit.display(),
@@ -83,7 +90,10 @@ impl<'a> Enforcer<'a> {
     /// Starts it as an ordinary user, and waits until it listens.
     #[track_caller]
     pub(crate) fn start(&self) -> Running {
-        let mut command = self.world.gateway.command_as(NOBODY, BINARY);
+        let mut command = match self.egress {
+            "kernel" => self.world.gateway.command(BINARY),
+            _ => self.world.gateway.command_as(NOBODY, BINARY),
+        };
         command.arg("run").arg("--config").arg(self.config_path());
         command.env("OPENZTNA_STATE_DIR", self.folder.join("state")).env_remove("RUST_LOG");
         let mut running = Running::start(&mut command, &self.world.log_path("enforcer"));
@@ -91,8 +101,8 @@ impl<'a> Enforcer<'a> {
             assert!(running.ended().is_none(), "the gateway ended\n{}", running.log());
             running.log().contains("this gateway's public key").then_some(())
         });
-        let carrier = if self.stack == "smoltcp" { "stack in user space" } else { "private namespace" };
-        assert!(self.stack == "smoltcp" || running.log().contains(carrier), "{}", running.log());
+        let is_namespace = self.stack != "smoltcp" && self.egress == "userspace";
+        assert_eq!(running.log().contains("private namespace"), is_namespace, "{}", running.log());
         running
     }
 

@@ -54,8 +54,8 @@ async fn answer_all(shared: &Shared, peer: &PeerFacts, mut stream: Stream) -> io
         timeout(IDLE, stream.read_exact(&mut query)).await??;
         let reply = shared.names.answer(&shared.roster, peer, &query, None).await;
         let Some(Reply { payload, destination }) = reply else { return Ok(()) };
-        if let Some((address, applications, real)) = destination {
-            shared.order(Order::Destination(address, applications, real)).await;
+        if let Some(given) = destination {
+            shared.order(Order::Destination(given, Arc::clone(&shared.roster))).await;
         }
         let length = frame_length(&payload).ok_or(io::ErrorKind::InvalidData)?;
         timeout(IDLE, stream.write_all(&[&length, payload.as_slice()].concat())).await??;

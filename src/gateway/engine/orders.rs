@@ -1,6 +1,5 @@
 //! What the egress wants done, and what a configuration means to the packet machine.
 
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +10,8 @@ use super::Engine;
 use crate::config::{self, Host, PortSpec};
 use crate::gateway::config::Egress;
 use crate::gateway::forbidden;
-use crate::gateway::job::{Job, Order};
+use crate::gateway::job::Order;
+use crate::gateway::names::Given;
 use crate::gateway::own_addresses::OwnAddresses;
 use crate::gateway::roster::Roster;
 
@@ -50,13 +50,14 @@ impl Engine {
             Order::EchoReply(flow, sequence, payload) => {
                 let _ = self.gateway.send_echo_reply(flow, sequence, &payload, now);
             }
-            Order::Answer { peer, source, local, reply } => {
-                if let Some((address, applications, real)) = reply.destination {
-                    self.know(address, applications, real);
+            Order::Answer { peer, source, local, reply, roster } => {
+                if reply.destination.is_none_or(|given| self.know(given, &roster)) {
+                    self.gateway.send_answer(peer, source, local, &reply.payload, now);
                 }
-                self.gateway.send_answer(peer, source, local, &reply.payload, now);
             }
-            Order::Destination(address, applications, real) => self.know(address, applications, real),
+            Order::Destination(given, roster) => {
+                let _ = self.know(given, &roster); // an answer that leads nowhere is asked for again
+            }
             Order::Forget(addresses) => {
                 self.gateway.retain_destinations(|address, _| !addresses.contains(&address));
                 self.reals.retain(|address, _| !addresses.contains(address));
@@ -81,16 +82,19 @@ impl Engine {
         let numbers = self.gateway.set_policy(policy(&roster), now);
         self.pump_events(now); // with the names that peers had while their flows were open
         self.peers = numbers.into_iter().zip(roster.peers.iter().cloned()).collect();
-        self.roster = Arc::clone(&roster);
-        if self.jobs.try_send(Job::Roster(roster)).is_err() {
-            tracing::warn!("the egress is busy and goes by the former configuration until the next reload");
-        }
+        self.roster = roster;
     }
 
-    fn know(&mut self, address: IpAddr, applications: Vec<u32>, real: IpAddr) {
+    /// False: the answer was made by a configuration that is not in force any more, whose numbers mean other things.
+    fn know(&mut self, given: Given, roster: &Arc<Roster>) -> bool {
+        if !Arc::ptr_eq(roster, &self.roster) {
+            return false;
+        }
+        let Given { address, applications, real } = given;
         let real = (self.roster.config.egress == Egress::Kernel).then_some(real);
         self.reals.extend(real.map(|real| (address, real)));
         self.gateway.add_destination(address, Destination { applications, real });
+        true
     }
 }
 

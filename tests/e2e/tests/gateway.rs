@@ -76,6 +76,11 @@ pub(crate) fn tests() -> Vec<Test> {
             run: a_reload_of_our_gateway_ends_what_lost_its_right_and_nothing_else,
         },
         Test {
+            name: "kernel_egress_of_our_gateway_forwards_what_is_allowed_and_is_undone",
+            needs: &["curl", "dig", "named", "nft", "nginx", "openssl", "ping", "tcpdump"],
+            run: kernel_egress_of_our_gateway_forwards_what_is_allowed_and_is_undone,
+        },
+        Test {
             name: "ten_thousand_peers_that_never_connected_take_little_memory",
             needs: &[],
             run: ten_thousand_peers_that_never_connected_take_little_memory,
@@ -240,11 +245,14 @@ fn the_connector_works_with_our_gateway_and_each_flow_has_its_line() {
         allowed_ips: POOL.map(str::to_owned).to_vec(),
         ..Settings::new(&world, connector::BY_NAME)
     };
+    let ranges = "/proc/sys/net/ipv4/ping_group_range";
+    run(world.gateway.command("sh").args(["-c", &format!("echo 0 65535 >{ranges}")]), SHORT).success();
     let installation = Installation::new(&world, &settings);
     let mut connector = installation.start();
     let page = connector::eventually_fetch(&world, "http://wiki.corp.example.com/");
     assert!(page.contains(&format!("{} at {CORP_WEB}", web::SECRET_PHRASE)), "{page}");
     run(&mut world.client.agent(&["udp-ask", "echo.eng.corp.example.com:7", "1200"]), SHORT).success();
+    ping_is_answered(&world);
     // Allowed by the connector, not by the gateway, which is the one that counts.
     let refused = run(&mut world.client.agent(&["tcp-connect", "wiki.corp.example.com:443"]), SHORT);
     assert!(refused.stdout.starts_with("ConnectionRefused"), "{}", refused.stdout);
@@ -293,6 +301,47 @@ fn a_reload_of_our_gateway_ends_what_lost_its_right_and_nothing_else() {
     enforcer.wait_for_audit(&[("application", json!("wiki")), ("reason", json!("revoked"))]);
     enforcer.stop(gateway);
     enforcer.wait_for_audit(&[("application", json!("engineering")), ("reason", json!("gateway_stopped"))]);
+}
+
+/// As an ordinary user, by the kernel's own kind of socket for echoes.
+#[track_caller]
+fn ping_is_answered(world: &World) {
+    for family in ["-4", "-6"] {
+        let ping =
+            || world.on_client("ping", &[family, "-c", "1", "-W", "2", "h008.eng.corp.example.com"]).code;
+        eventually(SHORT, "an echo is answered", || (ping() == 0).then_some(()));
+    }
+}
+
+fn kernel_egress_of_our_gateway_forwards_what_is_allowed_and_is_undone() {
+    let world = World::new(ResolvConf::File);
+    servers_of(&world);
+    let enforcer = Enforcer::of_kernel(&world);
+    enforcer.configure(&["wiki", "engineering"], APPLICATIONS);
+    let mut gateway = enforcer.start();
+    let _client = enforcer.connect_stock_client();
+    let wiki = address_of(&world, "wiki.corp.example.com");
+    let echo = address_of(&world, "echo.eng.corp.example.com");
+    let page = world.on_client("curl", &["-sS", "-m", "10", &format!("http://{wiki}/")]).success();
+    assert!(page.contains(&format!("{} at {CORP_WEB}", web::SECRET_PHRASE)), "{page}");
+    run(&mut world.client.agent(&["udp-ask", &format!("{echo}:7"), "1200"]), SHORT).success();
+    world.on_client("ping", &["-c", "1", "-W", "5", &echo]).success();
+    let refused = run(&mut world.client.agent(&["tcp-connect", &format!("{wiki}:443")]), SHORT);
+    assert!(refused.stdout.starts_with("ConnectionRefused"), "{}", refused.stdout);
+    let refused = run(&mut world.client.agent(&["tcp-connect", &format!("{CORP_WEB}:80")]), SHORT);
+    assert_ne!(refused.code, 0, "an address that no application lists was reached");
+    let over_tcp = dig::ask(&world.client, &[&format!("@{NAMES}"), "+tcp"], "wiki.corp.example.com", "A");
+    assert_eq!(over_tcp.data("A"), [wiki.as_str()]);
+    let line = enforcer.wait_for_audit(&[("application", json!("wiki")), ("verdict", json!("allowed"))]);
+    assert_eq!((&line["name"], &line["dialed"]), (&json!("wiki.corp.example.com"), &json!(CORP_WEB)));
+    let traces = || {
+        let tables = run(world.gateway.command("nft").args(["list", "tables"]), SHORT).success();
+        let links = run(world.gateway.command("ip").args(["-o", "link"]), SHORT).success();
+        (tables.contains("openztna"), links.contains("ztnagw"))
+    };
+    assert_eq!(traces(), (true, true));
+    gateway.kill();
+    eventually(SHORT, "the guardian undoes it", || (traces() == (false, false)).then_some(()));
 }
 
 fn ten_thousand_peers_that_never_connected_take_little_memory() {
