@@ -258,9 +258,7 @@ impl Connection {
 
     /// Takes all of it back: names first, so that nothing is sent to a resolver that is gone.
     pub(super) async fn take_down(self, setup: &Setup) -> anyhow::Result<()> {
-        if let Some(entries) = self.addresses().await {
-            save_addresses(setup, self.pool, entries);
-        }
+        let entries = self.addresses().await;
         if self.carrier.link().is_none() {
             self.set_blocked(true).await; // flows are reset: nobody would tell them that their device is gone
         }
@@ -272,6 +270,10 @@ impl Connection {
         let (result, has_joined) = undone.await.context("failed to disconnect")?;
         if !has_joined {
             tracing::error!("the engine had crashed");
+        }
+        // last, since a busy disk may take its time, and the system waits for its names
+        if let Some(entries) = entries {
+            save_addresses(setup, self.pool, entries);
         }
         result
     }

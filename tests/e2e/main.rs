@@ -32,8 +32,8 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     let (together, alone) = suite::trials(tests::all());
-    // Each test makes a world of its own and mostly waits: three of them use a third of two cores.
-    arguments.test_threads.get_or_insert(3);
+    // Each test makes a world of its own and mostly waits: two of them take little longer than one.
+    arguments.test_threads.get_or_insert(2);
     let conclusions = [together, alone].map(|trials| {
         let conclusion = libtest_mimic::run(&arguments, trials);
         arguments.test_threads = Some(1);

@@ -35,9 +35,8 @@ use crate::suite::Test;
 /// Every test of this binary.
 pub(crate) fn all() -> Vec<Test> {
     [
-        // they wait for minutes, beside all others
+        // it waits for minutes, beside the others
         renewal::tests(),
-        wars::tests(),
         stock_client::tests(),
         wider_world::tests(),
         network::tests(),
@@ -65,6 +64,7 @@ pub(crate) fn all() -> Vec<Test> {
         gateway::tests(),
         idle::tests(),
         coexistence::tests(),
+        wars::tests(),
     ]
     .into_iter()
     .flatten()
