@@ -16,6 +16,13 @@ use crate::Error;
 /// How often a lock that another process holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
+/// The file in a state folder whose lock the running instance holds.
+const INSTANCE: &str = "connector.lock";
+
+/// How long an instance that was killed may still hold its lock: the kernel tears down its TUN first, which waits for
+/// all processors.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// A lock on a file, which the kernel drops with the process.
 #[derive(Debug)]
 pub struct FileLock {
@@ -23,15 +30,21 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock of a connector's state folder, which is made if it is missing, without waiting. Others may pass
-    /// through the folder to the control socket, but not look into it (0711).
+    /// Takes the lock of a connector's state folder, which is made if it is missing. Others may pass through the folder
+    /// to the control socket, but not look into it (0711). Waits a moment for an instance that was killed: the kernel
+    /// lets go of its lock after its TUN, and that takes some time.
     ///
     /// # Errors
     /// [`Error::Locked`] names the process that holds it; otherwise the folder or file cannot be made or written.
     pub fn of_instance(state_dir: &Path) -> Result<Self, Error> {
         let fail = |source| state_error(state_dir, source);
         fs::DirBuilder::new().recursive(true).mode(0o711).create(state_dir).map_err(fail)?;
-        Self::acquire(&state_dir.join("connector.lock"), Duration::ZERO)
+        Self::acquire(&state_dir.join(INSTANCE), LETTING_GO)
+    }
+
+    /// Whether somebody holds the lock of a state folder now; a folder that cannot be looked into counts as held.
+    pub fn is_instance_running(state_dir: &Path) -> bool {
+        Self::acquire(&state_dir.join(INSTANCE), Duration::ZERO).is_err()
     }
 
     /// Takes the lock of a file, made if it is missing, and leaves our process number in it.

@@ -170,7 +170,7 @@ fn remove_leftovers() {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
     for entry in entries.flatten() {
         let is_of_demo = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if is_of_demo && is_our_folder(&entry) && FileLock::of_instance(&entry.path()).is_ok() {
+        if is_of_demo && is_our_folder(&entry) && !FileLock::is_instance_running(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path()); // what cannot be removed now stays for the next demo
         }
     }
