@@ -56,12 +56,22 @@ fn another_link_of_the_same_name_is_left_alone() {
         let ours = tun();
         let undo = link(&ours);
         drop(ours);
+        wait_until_gone("ztna0");
         assert_eq!(undo.apply().unwrap(), Outcome::AlreadyGone);
         let theirs = tun();
         assert_eq!(theirs.name(), "ztna0");
         assert_eq!(undo.apply().unwrap(), Outcome::LeftAlone);
         assert!(ip(&["link"]).contains("ztna0"));
     });
+}
+
+/// A program that another test starts may hold the link's descriptor for a moment, between its fork and its exec.
+fn wait_until_gone(name: &str) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while ip(&["link"]).contains(name) {
+        assert!(std::time::Instant::now() < deadline, "{name} is still there");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 #[test]
