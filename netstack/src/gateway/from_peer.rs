@@ -136,7 +136,13 @@ impl Gateway {
         now: Instant,
     ) -> Result<u32, super::admission::Verdict> {
         use super::admission::Verdict;
-        let key = DeviceKey::outbound(facts).ok_or(Verdict::unsupported())?;
+        let Some(key) = DeviceKey::outbound(facts) else {
+            let is_its_own = self.peers.owner(facts.source) == Some(peer);
+            return Err(match is_its_own {
+                true => Verdict::unsupported(),
+                false => Verdict::Drop(DropReason::ForeignAddress),
+            });
+        };
         let Some(index) = self.flows.find(&key) else { return self.begin(peer, key, facts, now) };
         let Some(flow) = self.flows.get(index) else { return Err(Verdict::Drop(DropReason::NotOurs)) };
         if flow.peer() != peer {
