@@ -104,7 +104,17 @@ fn prepare(
         restored.extend(guardian::restore(&journal)?);
     }
     for restored in restored {
-        tracing::warn!("an earlier run was ended before it could undo its {}: done now", restored.undo);
+        match restored.result {
+            Ok(_) => {
+                tracing::warn!(
+                    "an earlier run was ended before it could undo its {}: done now",
+                    restored.undo
+                );
+            }
+            Err(error) => {
+                tracing::error!("failed to undo what an earlier run left: {}: {error}", restored.undo)
+            }
+        }
     }
     let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));
     let keys = keys.collect::<Result<_, _>>()?;
