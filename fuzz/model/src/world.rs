@@ -133,8 +133,8 @@ pub struct World {
     overheard: Vec<(SocketAddr, Vec<u8>)>,
     /// Resets that internal hosts may get, since a right was taken away: by flow.
     resets_due: BTreeMap<usize, Duration>,
-    /// The policy of now, and those before it.
-    recent_specs: Vec<crate::spec::Spec>,
+    /// The policies before that of now, and until when each was enforced.
+    earlier_specs: Vec<(Duration, crate::spec::Spec)>,
     last_answer: Option<(u16, Vec<IpAddr>)>,
     trace: bool,
 }
@@ -180,7 +180,7 @@ impl World {
             next_id: 0,
             overheard: Vec::new(),
             resets_due: BTreeMap::new(),
-            recent_specs: vec![crate::spec::Spec::OPEN],
+            earlier_specs: Vec::new(),
             last_answer: None,
             trace,
         };

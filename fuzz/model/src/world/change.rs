@@ -1,6 +1,7 @@
 //! What changes: policies, gateways and the network.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use netstack::datapath::Mapping;
 
@@ -13,8 +14,8 @@ use crate::spec::{GATEWAYS, Spec};
 use crate::transition::Choice;
 use crate::wire::{Packet, RST, Transport};
 
-/// Policies that packets under way may still come from.
-const RECENT: usize = 8;
+/// How long a packet of an earlier policy may be under way, or wait for a session of its gateway.
+const UNDER_WAY: Duration = Duration::from_secs(30);
 
 impl World {
     pub(super) fn set_policy(&mut self, choice: Choice) {
@@ -30,9 +31,9 @@ impl World {
     /// Enforces a policy: flows that lose their right are reset at once, and no other.
     pub(super) fn enforce(&mut self, spec: Spec) {
         let now = self.instant();
-        self.recent_specs.insert(0, spec);
-        self.recent_specs.truncate(RECENT);
-        self.reference.spec = spec;
+        let of_before = std::mem::replace(&mut self.reference.spec, spec);
+        self.earlier_specs.retain(|(until, _)| self.now < *until + UNDER_WAY);
+        self.earlier_specs.push((self.now, of_before));
         self.resolver.set_zones(spec.zones());
         let granted: Vec<dns::Mapping> = self.resolver.mappings().collect();
         self.datapath.retain_mappings(|_, _| false);

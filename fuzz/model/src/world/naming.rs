@@ -84,7 +84,10 @@ impl World {
 
     /// Whether a name may be asked at a gateway: it is granted there, or was until a moment ago.
     pub(super) fn was_granted(&self, name: &str, gateway: u32) -> bool {
-        self.recent_specs.iter().any(|spec| spec.granted(name).is_some_and(|(of, _)| of == gateway))
+        let earlier = self.earlier_specs.iter().map(|(_, spec)| spec);
+        earlier
+            .chain([&self.reference.spec])
+            .any(|spec| spec.granted(name).is_some_and(|(of, _)| of == gateway))
     }
 
     /// Moves everything between the resolver and the packets, as the engine does.
