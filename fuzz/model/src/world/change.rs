@@ -14,8 +14,9 @@ use crate::spec::{GATEWAYS, Spec};
 use crate::transition::Choice;
 use crate::wire::{Packet, RST, Transport};
 
-/// How long a packet of an earlier policy may be under way, or wait for a session of its gateway.
-const UNDER_WAY: Duration = Duration::from_secs(30);
+/// How long a packet of an earlier policy may wait for a session of its gateway (WireGuard paper, section 6.4: it is
+/// given up after 90 s, which is seen when the handshake is next repeated), and be under way.
+const UNDER_WAY: Duration = Duration::from_secs(90 + 6);
 
 impl World {
     pub(super) fn set_policy(&mut self, choice: Choice) {

@@ -357,17 +357,16 @@ impl World {
         self.strike_off(id, flow, expected, is_part);
     }
 
-    /// Whether another flow has the port of one that may have ended.
+    /// Whether another flow has the port of one that may have ended. No gateway may have seen that yet: it is known now.
     fn has_taken_over(&mut self, found: crate::reference::Key, former: usize) -> bool {
         let (now, key) = (self.now, self.reference.flows[former].key);
         let is_over = !matches!(self.reference.known(&key, now), Some((id, Known::Yes)) if id == former);
         let Some((other, _)) = self.reference.known(&found, now) else { return false };
-        let [old, new] = [former, other].map(|id| {
-            let Flow { gateway, real, local_port, .. } = self.reference.flows[id];
-            (gateway, real, local_port)
-        });
-        self.reference.flows[other].note(false, None, now);
-        is_over && old == new
+        let Flow { gateway, real, local_port, .. } = self.reference.flows[former];
+        let flow = &mut self.reference.flows[other];
+        flow.note(false, None, now);
+        flow.local_port = flow.local_port.or(local_port);
+        is_over && (flow.gateway, flow.real, flow.local_port) == (gateway, real, local_port)
     }
 
     fn explain_segment(&mut self, packet: &Packet, segment: Segment, expected: &mut Vec<Expected>) {
