@@ -13,7 +13,7 @@ use rand_core::Rng;
 
 use crate::counters::Counters;
 use crate::seeded_hash::SeededHash;
-use crate::wire::{HEADER, Message, Record, be16, flag, matches_question, rcode};
+use crate::wire::{HEADER, Message, Record, be16, flag, lower_udp_size, matches_question, rcode};
 use crate::zones::Target;
 use health::Health;
 pub use health::ServerHealth;
@@ -61,6 +61,15 @@ pub struct Transmit {
     pub transport: Transport,
     /// The message, without the length that precedes it over TCP.
     pub payload: Vec<u8>,
+}
+
+impl Transmit {
+    /// Has a server in a tunnel answer over UDP with `most` bytes of message at most: what the path carries in one packet.
+    /// A longer answer then comes truncated, and is asked for again over TCP. Less than 512 cannot be asked for, nor
+    /// anything of a query without EDNS, which means 512 (RFC 6891 §6.2.3).
+    pub fn limit_answer(&mut self, most: usize) {
+        lower_udp_size(&mut self.payload, u16::try_from(most).unwrap_or(u16::MAX));
+    }
 }
 
 /// The queries in flight.

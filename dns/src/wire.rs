@@ -7,7 +7,7 @@ mod read_name;
 
 pub(crate) use answer::{ExtendedError, Reply, error_answer, reply, truncated_answer};
 pub(crate) use message::{Malformed, Message, Record, Section, matches_question};
-pub(crate) use query::{Edns, Query, QueryFault, udp_limit};
+pub(crate) use query::{Edns, Query, QueryFault, lower_udp_size, udp_limit};
 pub(crate) use read_name::{WireName, read_name, skip_name};
 
 /// The length of a message's header (RFC 1035 §4.1.1).

@@ -1,7 +1,7 @@
 //! A client's query, read without allocation: this is on the path of every cached answer.
 
 use super::message::{Section, read_record};
-use super::{HEADER, MAX_UDP_SIZE, Malformed, PLAIN_UDP_SIZE, be16, flag, rcode};
+use super::{HEADER, MAX_UDP_SIZE, Malformed, PLAIN_UDP_SIZE, be16, flag, put16, rcode, rtype};
 use crate::name::{MAX_LABEL, MAX_NAME};
 
 /// The longest query that is read, in bytes. A name, an OPT record and its padding (RFC 8467) stay far below; the
@@ -10,6 +10,9 @@ const MAX_QUERY: usize = 4_096;
 
 /// What a key has beyond the name: type, class and one byte of bits.
 const KEY_TAIL: usize = 5;
+
+/// An OPT record without options, in bytes (RFC 6891 §6.1.2).
+const BARE_OPT: usize = 11;
 
 /// Bits of the key's last byte: what else in a query changes the answer.
 mod key_bit {
@@ -115,6 +118,16 @@ impl<'a> Query<'a> {
 /// The largest UDP answer for a client with this OPT record, in bytes.
 pub(crate) fn udp_limit(edns: Option<Edns>) -> usize {
     usize::from(edns.map_or(PLAIN_UDP_SIZE, |edns| edns.udp_size.clamp(PLAIN_UDP_SIZE, MAX_UDP_SIZE)))
+}
+
+/// Lowers the size in bytes of the largest UDP answer that a query asks for, never below the least (RFC 6891 §6.2.3).
+/// Only of a query as we write them: its OPT record is the last and has no options.
+pub(crate) fn lower_udp_size(query: &mut [u8], most: u16) {
+    let Some(at) = query.len().checked_sub(BARE_OPT).filter(|at| *at >= HEADER) else { return };
+    let is_opt = be16(query, 10) == Some(1) && query[at] == 0 && be16(query, at + 1) == Some(rtype::OPT);
+    if is_opt && be16(query, at + 3).is_some_and(|size| size > most) {
+        put16(query, at + 3, most.max(PLAIN_UDP_SIZE));
+    }
 }
 
 /// Copies the name of the question in lower case, and gives its length. A pointer makes no sense there.

@@ -144,6 +144,33 @@ fn tunnel_queries_carry_no_options_and_ask_for_no_fragments() {
 }
 
 #[test]
+fn a_query_into_a_narrow_tunnel_asks_for_no_longer_answers_than_it_carries() {
+    for (asked, most, expected) in
+        [(4096, 900, 900), (4096, usize::MAX, 1232), (700, 900, 700), (4096, 100, 512), (4096, 70_000, 1232)]
+    {
+        let mut world = World::new();
+        let mut transmit = world.ask(udp(1), &edns_query(77, "wiki.corp.example", "A", asked, true));
+        let before = transmit.payload.clone();
+        transmit.limit_answer(most);
+        let edns = parse(&transmit.payload).edns.unwrap();
+        assert_eq!((edns.max_payload(), edns.flags().dnssec_ok), (expected, true), "{asked} by {most}");
+        let size_at = before.len() - 8;
+        assert_eq!(
+            (&before[..size_at], &before[size_at + 2..]),
+            (&transmit.payload[..size_at], &transmit.payload[size_at + 2..])
+        );
+        let server_says = response(&transmit.payload, |_| ());
+        world.respond(&transmit, &server_says);
+        assert!(world.answer().is_some(), "the answer is still that of the query");
+    }
+    let mut world = World::new();
+    let mut plain = world.ask(udp(1), &query(77, "wiki.corp.example", "A"));
+    let before = plain.clone();
+    plain.limit_answer(600);
+    assert_eq!(plain, before, "no EDNS, no size");
+}
+
+#[test]
 fn an_unknown_edns_version_is_refused_for_our_names_and_passed_on_for_others() {
     let mut world = World::new();
     let with_version = |name: &str| {

@@ -12,6 +12,9 @@ use super::{Engine, Event, wall};
 
 /// The number of a query that is nobody's: a probe for loops.
 const PROBE: u64 = u64::MAX;
+/// Bytes of the headers around a DNS message over UDP (RFC 791, RFC 8200, RFC 768).
+const IPV4_UDP_HEADERS: usize = 20 + 8;
+const IPV6_UDP_HEADERS: usize = 40 + 8;
 /// Rounds of the pump before the loop goes on; whatever is left is taken up at the next wake-up.
 const MOST_ROUNDS: usize = 64;
 
@@ -126,19 +129,27 @@ impl Engine {
     }
 
     /// False when the query cannot be sent at all.
-    fn transmit(&mut self, transmit: Transmit, now: Instant) -> bool {
+    fn transmit(&mut self, mut transmit: Transmit, now: Instant) -> bool {
         match (transmit.via, transmit.transport) {
             (Via::System, transport) => {
                 self.upstream.send(transmit.query, transmit.server, transport, transmit.payload);
                 true
             }
             (Via::Gateway(gateway), Transport::Udp) => {
+                transmit.limit_answer(self.longest_answer(gateway, transmit.server));
                 self.datapath.send_query(transmit.query, gateway, transmit.server, &transmit.payload, now)
             }
             (Via::Gateway(gateway), Transport::Tcp) => {
                 self.tcp.ask(&mut self.datapath, gateway, &transmit, now)
             }
         }
+    }
+
+    /// The longest message over UDP that the path from a gateway carries in one packet, in bytes. Servers send answers
+    /// without the flag that forbids fragments, so nobody would be told that one was too long.
+    fn longest_answer(&self, gateway: u32, server: SocketAddr) -> usize {
+        let headers = if server.is_ipv4() { IPV4_UDP_HEADERS } else { IPV6_UDP_HEADERS };
+        self.datapath.path(gateway).map_or(usize::MAX, |path| path.inner.saturating_sub(headers))
     }
 
     fn pump_tcp(&mut self, now: Instant) -> bool {

@@ -98,6 +98,9 @@ fn corp_zone() -> String {
          h2 A {CORP_WEB}\necho.eng A {CORP_ECHO}\nhost.eng A {CORP_HOST}\nmail.eng A {CORP_HOST}\n\
          wiki.eng A {CORP_WEB}\nshort.eng 1 A {CORP_HOST}\n"
     );
+    // an answer of some 1,100 bytes: one datagram by EDNS, and more than a narrow path carries
+    let strings: String = (0..4).map(|j| format!(" \"{j:0>250}\"")).collect();
+    let _ = writeln!(text, "long.eng TXT{strings}");
     for i in 0..NAMES {
         let address = host_address(i);
         let _ = writeln!(text, "h{i:03}.eng A {address}");

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::connector::{BY_ADDRESS, Installation, Settings};
+use crate::connector::{BY_ADDRESS, BY_NAME, Installation, Settings};
+use crate::dig;
 use crate::process::{eventually, run};
 use crate::servers::{self, CORP_ECHO_V6, TRANSFER_PORT};
 use crate::suite::Test;
 use crate::world::namespace::ResolvConf;
 use crate::world::underlay::GATEWAY_ENDPOINT_V6;
-use crate::world::{CORP_ECHO, World};
+use crate::world::{CORP_DNS, CORP_ECHO, World};
 
 /// What each cell carries each way.
 const BYTES: &str = "1048576";
@@ -57,6 +58,11 @@ pub(crate) fn tests() -> Vec<Test> {
             needs: &["nft"],
             run: an_automatic_mtu_follows_the_path,
         },
+        Test {
+            name: "a_dns_answer_that_no_datagram_carries_there_comes_all_the_same",
+            needs: &["nft", "named", "dig"],
+            run: a_dns_answer_that_no_datagram_carries_there_comes_all_the_same,
+        },
     ]
 }
 
@@ -79,6 +85,27 @@ fn an_automatic_mtu_follows_the_path() {
     let target = format!("{CORP_ECHO}:{TRANSFER_PORT}");
     run(&mut world.client.agent(&["transfer", &target, BYTES]), CELL_LIMIT).success();
     wait_for_mtu(&world, 1_280, 1_340);
+    installation.stop(&mut connector);
+}
+
+fn a_dns_answer_that_no_datagram_carries_there_comes_all_the_same() {
+    let world = World::new(ResolvConf::File);
+    servers::bind::corp(&world);
+    world.drop_icmp();
+    world.shrink_underlay(1_000);
+    let installation = Installation::new(&world, &Settings::new(&world, BY_NAME));
+    let mut connector = installation.start();
+    let name = format!("long.eng.{}", servers::bind::CORP_ZONE);
+    let truth =
+        dig::ask(&world.gateway, &[&format!("@{CORP_DNS}"), "+ignore", "+bufsize=1232"], &name, "TXT");
+    assert!(!truth.is_truncated() && !truth.data("TXT").is_empty(), "a long datagram: {}", truth.text);
+    // the first may be asked before the path is measured
+    for round in 0..2 {
+        let found = dig::ask(&world.client, &["+bufsize=1232"], &name, "TXT");
+        assert_eq!(found.data("TXT"), truth.data("TXT"), "round {round}: {}", found.text);
+    }
+    let cut = dig::ask(&world.client, &["+bufsize=1232", "+ignore", "+norec"], &name, "TXT");
+    assert!(cut.is_truncated(), "it went into the tunnel again, and came back cut: {}", cut.text);
     installation.stop(&mut connector);
 }
 
