@@ -4,6 +4,7 @@ pub mod address_pool;
 mod browser;
 mod catalogue;
 mod connection;
+mod degraded;
 mod endpoints;
 pub mod engine;
 pub mod network;

@@ -23,12 +23,14 @@ pub struct UdpConfig {
     pub receive_buffer: usize,
     /// Send buffer in bytes, best effort.
     pub send_buffer: usize,
+    /// Batches of datagrams (GSO and GRO) are to be used where the system has them.
+    pub offload: bool,
 }
 
 impl UdpConfig {
-    /// A socket on a free port with the usual buffers.
+    /// A socket on a free port with the usual buffers and offload.
     pub fn new(family: Family, mark: Option<u32>) -> Self {
-        Self { family, port: 0, mark, receive_buffer: BUFFER_SIZE, send_buffer: BUFFER_SIZE }
+        Self { family, port: 0, mark, receive_buffer: BUFFER_SIZE, send_buffer: BUFFER_SIZE, offload: true }
     }
 }
 
@@ -41,9 +43,10 @@ pub struct UdpFacts {
     pub gro_segments: usize,
     /// GSO was there and was given up after the system refused a batch.
     pub segmentation_halted: bool,
-    /// Receive buffer in bytes that the system gave.
+    /// Receive buffer in bytes that the system gave; Linux counts its own bookkeeping in and reports twice what was
+    /// asked for (socket(7)).
     pub receive_buffer: usize,
-    /// Send buffer in bytes that the system gave.
+    /// Send buffer in bytes that the system gave, likewise.
     pub send_buffer: usize,
     /// Datagrams of a batch that were dropped since the system's queue was full halfway.
     pub dropped_datagrams: u64,

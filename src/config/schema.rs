@@ -248,6 +248,7 @@ pub(crate) const TABLES: &[Table] = &[
             list("exclude_domains"),
             list("allowed_users"),
             choice("stack", &["auto", "namespace", "smoltcp"], "auto"),
+            flag("offload", true),
         ],
     },
     Table {

@@ -131,6 +131,8 @@ pub struct Tunneling {
     pub allowed_users: Vec<Setting<String>>,
     /// `auto`, `namespace` or `smoltcp`.
     pub stack: Setting<&'static str>,
+    /// Whether super-packets and batches of datagrams are used where the system has them.
+    pub offload: Setting<bool>,
 }
 
 /// Size of packets inside the tunnel.
@@ -297,6 +299,7 @@ impl Tunneling {
             keep_alive: reader.integer("tunneling", "keep_alive"),
             allowed_users: read_users(reader),
             stack: reader.choice("tunneling", "stack"),
+            offload: reader.boolean("tunneling", "offload"),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::engine::{ASSUMED_MTU, Command, Device, Event, LARGEST_MTU, Snapshot};
 use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
-use super::{Reach, Setup, plan};
+use super::{Reach, Setup, degraded, plan};
 use crate::config::{Gateway, Mtu, Prefix};
 use crate::dialer::Line;
 use crate::guardian::Guardian;
@@ -128,7 +128,10 @@ impl Connection {
         has_ipv6: bool,
     ) -> anyhow::Result<Self> {
         let Foundation { watch, facts: _, plan, seed, pool, addresses } = foundation;
-        let notes = carrier::notes(&device);
+        let notes: Vec<String> = degraded::of_device(&device, setup).into_iter().collect();
+        for note in &notes {
+            tracing::info!("{note}");
+        }
         let engine = match start_engine(setup, device, &plan, &pool, addresses, has_ipv6, events, seed) {
             Ok(engine) => engine,
             Err(error) => {

@@ -7,7 +7,7 @@ use netstack::path_mtu::Known;
 
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
-use super::{Reach, Setup, proxies};
+use super::{Reach, Setup, degraded, proxies};
 use crate::config::{Application, Gateway, keys};
 use crate::dialer::words;
 use crate::proxy::Report;
@@ -227,6 +227,9 @@ fn warnings(setup: &Setup, connection: Option<&Connection>, snapshot: Option<&Sn
         warnings.extend(connection.notes.iter().cloned());
     }
     warnings.extend(silent_servers(setup, snapshot));
+    if let Some(snapshot) = snapshot {
+        warnings.extend(degraded::of_sockets(&snapshot.sockets, setup.config.tunneling.offload.value));
+    }
     if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.exhausted > 0) {
         let (count, addresses) = (snapshot.exhausted, snapshot.addresses);
         warnings.push(format!(

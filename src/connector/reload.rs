@@ -87,6 +87,9 @@ fn needs_new_link(running: &Setup, setup: &Setup) -> Option<&'static str> {
     if former.mtu.value != now.mtu.value {
         return Some("`tunneling.mtu` has changed");
     }
+    if former.offload.value != now.offload.value {
+        return Some("`tunneling.offload` has changed");
+    }
     let is_other_stack = setup.reach != Reach::Everything && former.stack.value != now.stack.value;
     is_other_stack.then_some("`tunneling.stack` has changed")
 }

@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
@@ -27,7 +27,9 @@ use crate::{
 pub struct UdpEndpoint {
     socket: Socket,
     state: UdpSocketState,
+    has_offload: bool,
     had_segmentation: bool,
+    is_halt_logged: AtomicBool,
     dropped: AtomicU64,
     too_long: AtomicU64,
 }
@@ -78,12 +80,16 @@ impl UdpEndpoint {
         ecn: Option<EcnCodepoint>,
     ) -> io::Result<()> {
         let transmit = Transmit { destination, ecn, contents, segment_size, src_ip: None };
+        if let Some(size) = segment_size.filter(|_| self.max_gso_segments() == 1) {
+            return self.send_singly(&transmit, size);
+        }
         let result = self.state.try_send((&self.socket).into(), &transmit);
         let Err(error) = result else { return Ok(()) };
         match (segment_size, error.raw_os_error()) {
             (Some(size), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE))
                 if size > 0 && size < contents.len() =>
             {
+                self.log_halt(&error);
                 self.send_singly(&transmit, size)
             }
             _ => self.forgive_length(error),
@@ -101,12 +107,12 @@ impl UdpEndpoint {
 
     /// Segments that one send may carry; falls to 1 when the system refuses segmentation.
     pub fn max_gso_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        if self.has_offload { self.state.max_gso_segments() } else { 1 }
     }
 
     /// Datagrams that one received buffer may hold.
     pub fn gro_segments(&self) -> usize {
-        self.state.gro_segments()
+        if self.has_offload { self.state.gro_segments() } else { 1 }
     }
 
     /// What the socket got, and what it lost since.
@@ -136,11 +142,29 @@ impl UdpEndpoint {
         // quinn-udp 0.6.3 asks for timestamps, and its buffer of 96 bytes then has no room for IPv4's ECN bits behind
         // timestamp, segment size and packet info (MSG_CTRUNC); we need the bits, and nobody reads the timestamps.
         switch_off(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
-        let had_segmentation = state.max_gso_segments() > 1;
-        Ok(Self { socket, state, had_segmentation, dropped: AtomicU64::new(0), too_long: AtomicU64::new(0) })
+        if !config.offload && state.gro_segments() > 1 {
+            switch_off(&socket, libc::SOL_UDP, libc::UDP_GRO)?;
+        }
+        Ok(Self {
+            has_offload: config.offload,
+            had_segmentation: config.offload && state.max_gso_segments() > 1,
+            is_halt_logged: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            too_long: AtomicU64::new(0),
+            socket,
+            state,
+        })
+    }
+
+    /// Says once that batches are given up, if that is what the refusal of one led to.
+    fn log_halt(&self, refusal: &io::Error) {
+        if self.facts().segmentation_halted && !self.is_halt_logged.swap(true, Ordering::Relaxed) {
+            tracing::warn!("the system refused a batch of datagrams, each is sent by itself now: {refusal}");
+        }
     }
 
     fn send_singly(&self, batch: &Transmit<'_>, size: usize) -> io::Result<()> {
+        let size = size.max(1);
         let datagrams = batch.contents.len().div_ceil(size);
         for (sent, contents) in batch.contents.chunks(size).enumerate() {
             let single = Transmit { contents, segment_size: None, ..batch.clone() };

@@ -3,6 +3,7 @@
 use std::{
     io::IoSliceMut,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::AsRawFd,
     time::Duration,
 };
 
@@ -106,4 +107,65 @@ fn port_in_use_is_a_clear_error() {
         assert_eq!(error.to_string(), format!("failed to bind UDP socket: `0.0.0.0:{port}`"));
         assert!(error.hint().unwrap().contains("another program"));
     });
+}
+
+#[test]
+fn a_system_that_refuses_batches_gets_single_datagrams_from_then_on() {
+    in_namespace(|| {
+        let (sender, receiver, address) = pair(Family::V4);
+        assert!(sender.max_gso_segments() > 1);
+        // The kernel cuts nothing whose checksum it may not write. Older ones answer EIO for links without checksum
+        // offload, and all of them where IPsec is on the way: the same is done then.
+        forbid_checksums(&sender);
+        for piece in [1, 2] {
+            sender.send(address, &[piece; 3000], Some(1200), None).unwrap();
+            let arrived = collect(&receiver, 3000);
+            let lengths: Vec<_> = arrived.iter().map(|(bytes, _)| bytes.len()).collect();
+            assert_eq!(lengths, [1200, 1200, 600]);
+            assert!(arrived.iter().all(|(bytes, _)| bytes.iter().all(|byte| *byte == piece)));
+            assert!(sender.facts().segmentation_halted && sender.max_gso_segments() == 1);
+        }
+        assert_eq!((sender.facts().dropped_datagrams, sender.facts().too_long_datagrams), (0, 0));
+    });
+}
+
+fn forbid_checksums(socket: &UdpEndpoint) {
+    let on: libc::c_int = 1;
+    let length = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the descriptor is open for the call, and the pointer and length describe `on`, which outlives it.
+    let code = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NO_CHECK,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    assert_eq!(code, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn without_offload_each_datagram_goes_and_comes_by_itself() {
+    for family in [Family::V4, Family::V6] {
+        in_namespace(move || {
+            let receiver =
+                UdpEndpoint::bind(&UdpConfig { offload: false, ..UdpConfig::new(family, None) }).unwrap();
+            let (sender, _, address) = pair(family);
+            let address = SocketAddr::new(address.ip(), receiver.local_address().unwrap().port());
+            assert_eq!((receiver.max_gso_segments(), receiver.gro_segments()), (1, 1));
+            assert!(!receiver.facts().segmentation_halted);
+            sender.send(address, &[7; 3600], Some(1200), None).unwrap();
+            let mut buffers = vec![vec![0; 65_536]; BATCH_SIZE];
+            let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let filled = receiver.recv(&mut slices, &mut metas).unwrap();
+            let lengths: Vec<_> = metas[..filled].iter().map(|meta| meta.len).collect();
+            assert_eq!(lengths, [1200; 3], "{family:?}");
+            // The other way: a batch that is asked for all the same is cut here.
+            let (_, other, address) = pair(family);
+            receiver.send(address, &[8; 3000], Some(1200), None).unwrap();
+            assert_eq!(collect(&other, 3000).len(), 3);
+        });
+    }
 }

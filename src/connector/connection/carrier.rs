@@ -16,8 +16,6 @@ use crate::dialer::Way;
 use crate::guardian::Guardian;
 use crate::user_stack::{self, UserStack};
 
-/// Set to `off`, it keeps super-packets away from us: for kernels whose offload is broken.
-const OFFLOAD_VARIABLE: &str = "OPENZTNA_TUN_OFFLOAD";
 /// What the TUN is called, with the first free number behind.
 const TUN_NAME: &str = "ztna";
 /// Flows of the stack in user space at one time.
@@ -119,7 +117,7 @@ impl OwnLink {
         let config = TunConfig {
             name_prefix: TUN_NAME.to_owned(),
             mtu: mtu(setup),
-            force_plain: is_offload_unwanted(),
+            force_plain: !setup.config.tunneling.offload.value,
         };
         let tun = Tun::open(&config)?;
         let (index, name) = (tun.index(), tun.name().to_owned());
@@ -214,7 +212,7 @@ fn private_namespace(setup: &Setup, pool: &AddressPool) -> Result<PrivateNamespa
     let config = private_namespace::Config {
         name_prefix: TUN_NAME.to_owned(),
         mtu: mtu(setup),
-        force_plain: is_offload_unwanted(),
+        force_plain: !setup.config.tunneling.offload.value,
         most_segments: Some(network::MOST_SEGMENTS),
         addresses: vec![device_v4.into(), device_v6.into()],
         accept_any: false,
@@ -234,25 +232,9 @@ fn user_stack(setup: &Setup, foundation: &Foundation, why: String) -> (Carrier, 
     (Carrier::Stack(why), Device::Stack(Box::new(stack)), true)
 }
 
-/// What works less well than it could.
-pub(super) fn notes(device: &Device) -> Vec<String> {
-    let Device::Tun(tun) = device else { return Vec::new() };
-    let offloads = tun.offloads();
-    let cost = match (offloads.tcp_segmentation, offloads.udp_segmentation) {
-        (true, true) => None,
-        (true, false) => Some("no UDP offload on the TUN: UDP costs more".to_owned()),
-        (false, _) => Some("no offload on the TUN: everything costs more".to_owned()),
-    };
-    cost.into_iter().collect()
-}
-
 impl Foundation {
     /// What is to stand in the system's network.
     fn network(&self, setup: &Setup) -> network::NetworkPlan {
         network::plan(&self.pool, &networks(&self.plan), &setup.access, self.facts.ipv6_available)
     }
-}
-
-fn is_offload_unwanted() -> bool {
-    std::env::var_os(OFFLOAD_VARIABLE).is_some_and(|value| value == "off")
 }

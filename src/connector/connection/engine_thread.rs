@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 use super::{most_mtu, random};
 use crate::config::Mtu;
-use crate::connector::Setup;
 use crate::connector::address_pool::AddressPool;
 use crate::connector::engine::{COMMAND_QUEUE, Command, Device, Engine, Event, Parts};
 use crate::connector::plan::Plan;
+use crate::connector::{Setup, degraded};
 use crate::dialer::{REQUEST_QUEUE, Request};
 
 /// The running engine.
@@ -35,7 +35,11 @@ pub(super) fn start_engine(
     events: mpsc::Sender<Event>,
     seed: [u8; 32],
 ) -> anyhow::Result<Running> {
-    let sockets = sockets()?;
+    let sockets = sockets(setup)?;
+    let facts: Vec<_> = sockets.iter().map(UdpEndpoint::facts).collect();
+    for note in degraded::of_sockets(&facts, setup.config.tunneling.offload.value) {
+        tracing::info!("{note}");
+    }
     let most_segments = sockets.iter().map(UdpEndpoint::max_gso_segments).min().unwrap_or(1);
     let (resolver_v4, resolver_v6) = pool.resolver();
     let config = netstack::Config {
@@ -82,8 +86,9 @@ fn run_engine(parts: Parts) {
 }
 
 /// One socket a family that the system has.
-pub(super) fn sockets() -> anyhow::Result<Vec<UdpEndpoint>> {
-    let bind = |family| UdpEndpoint::bind(&UdpConfig::new(family, Some(FWMARK)));
+pub(super) fn sockets(setup: &Setup) -> anyhow::Result<Vec<UdpEndpoint>> {
+    let offload = setup.config.tunneling.offload.value;
+    let bind = |family| UdpEndpoint::bind(&UdpConfig { offload, ..UdpConfig::new(family, Some(FWMARK)) });
     let mut sockets = vec![bind(Family::V4)?];
     match bind(Family::V6) {
         Ok(socket) => sockets.push(socket),

@@ -79,7 +79,7 @@ impl Connection {
         tracing::debug!(has_moved, is_offline, ?news, "the network has changed");
         match (has_moved, is_offline) {
             (true, true) => self.go_offline().await,
-            (true, false) => self.reconnect().await,
+            (true, false) => self.reconnect(setup).await,
             (false, true | false) => {}
         }
         self.put_back_what_is_ours(&facts)?;
@@ -111,9 +111,9 @@ impl Connection {
     }
 
     /// Fresh sockets toward the gateways, whose ports no router has a stale idea of, and new sessions over them.
-    async fn reconnect(&mut self) {
+    async fn reconnect(&mut self, setup: &Setup) {
         tracing::info!("the network has changed: connecting to the gateways anew");
-        match sockets() {
+        match sockets(setup) {
             Ok(sockets) => {
                 let _ = self.commands.send(Command::Rebind(sockets)).await; // an engine that ended tells so by itself
             }

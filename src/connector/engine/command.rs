@@ -8,6 +8,7 @@ use netstack::counters::RefusalReason;
 use netstack::datapath::{PathFacts, Refusal};
 use netstack::policy::Policy;
 use netstack::wireguard::{PeerConfig, PeerStats};
+use platform::udp::UdpFacts;
 use tokio::sync::oneshot;
 
 use super::{Engine, GatewayState, wall};
@@ -116,6 +117,8 @@ pub struct Snapshot {
     pub drops: BTreeMap<&'static str, u64>,
     /// Datagrams that the system would not send, and its last reason.
     pub unsent: (u64, Option<String>),
+    /// What the sockets toward gateways got from the system, and what they lost since.
+    pub sockets: Vec<UdpFacts>,
     /// Virtual addresses in use.
     pub addresses: usize,
     /// Names that could not be answered because no virtual address was left for them.
@@ -219,6 +222,7 @@ impl Engine {
             refused: self.datapath.refused().collect(),
             drops: drops.filter(|(_, count)| *count > 0).collect(),
             unsent: (self.io.network.refused, self.io.network.last_error.clone()),
+            sockets: self.io.network.facts(),
             addresses: self.resolver.pool().len(),
             exhausted: self.resolver.counters().pool_exhausted,
             servers: self.resolver.servers().collect(),

@@ -230,6 +230,13 @@ fn without_root_or_the_capability_it_goes_on_with_the_proxies_and_says_so() {
     assert_eq!(status["colour"], "yellow", "{status:#}");
     assert!(status["warnings"].to_string().contains("no TUN for lack of rights"), "{status:#}");
     assert!(status["carrier"].to_string().contains("for the proxies alone"), "{status:#}");
+    for limit in ["rmem_max", "wmem_max"] {
+        let path = format!("/proc/sys/net/core/{limit}");
+        let most = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<usize>().ok());
+        let is_small = most.is_some_and(|most| most < platform::udp::BUFFER_SIZE);
+        let is_said = status["warnings"].to_string().contains(&format!("sysctl -w net.core.{limit}="));
+        assert_eq!(is_said, is_small, "{limit} {most:?}: {status:#}");
+    }
     assert!(Snapshot::take(&world).differences(&before).is_none());
     installation.stop(&mut connector);
 }

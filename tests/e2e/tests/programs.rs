@@ -122,7 +122,7 @@ fn programs_work_over_a_plain_tun_without_offloads() {
     servers::iperf3(&world);
     bind::corp(&world);
     let installation = Installation::new(&world, &Settings::new(&world, BY_NAME));
-    let mut connector = installation.launch_with(&[("OPENZTNA_TUN_OFFLOAD", "off")]);
+    let mut connector = installation.launch_with(&[("OPENZTNA_CLIENT_TUNNELING_OFFLOAD", "false")]);
     let status = installation.wait_for_state(&mut connector, "connected", crate::connector::CONNECT_LIMIT);
     let text = status.to_string();
     assert!(text.contains("offload"), "the status says that the fallback is in use: {status:#}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use netstack::Datapath;
-use platform::udp::{RecvMeta, UdpEndpoint};
+use platform::udp::{RecvMeta, UdpEndpoint, UdpFacts};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -35,6 +35,11 @@ impl Network {
         let sockets =
             sockets.into_iter().map(|socket| watched(socket, BOTH)).collect::<std::io::Result<_>>()?;
         Ok(Self { by_family, sockets, blocked: None, refused: 0, last_error: None })
+    }
+
+    /// What the sockets got from the system, and what they lost since.
+    pub(in crate::connector::engine) fn facts(&self) -> Vec<UdpFacts> {
+        self.sockets.iter().map(|socket| socket.get_ref().facts()).collect()
     }
 
     /// Whether a socket would take no more.
