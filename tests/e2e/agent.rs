@@ -39,6 +39,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "keep-asking", address] => keep_asking(address),
         ["agent", "transfer-serve", address] => transfer::serve(address),
         ["agent", "transfer", target, bytes] => transfer::both_ways(target, bytes.parse().unwrap_or(0)),
+        ["agent", "transfer-duplex", target, bytes] => transfer::duplex(target, bytes.parse().unwrap_or(0)),
         ["agent", "transfer-datagrams", target, bytes, longest] => {
             transfer::datagrams(target, bytes.parse().unwrap_or(0), longest.parse().unwrap_or(0))
         }

@@ -41,6 +41,15 @@ ports = ["tcp/*", "udp/*", "icmp"]
 gateway = "hq"
 "#;
 
+/// The same by its IPv6 addresses.
+pub(crate) const BY_ADDRESS_V6: &str = r#"
+[[application]]
+name = "network-6"
+host = "fd77::/48"
+ports = ["tcp/*", "udp/*", "icmp"]
+gateway = "hq"
+"#;
+
 /// What a configuration file says; the defaults fit the world.
 pub(crate) struct Settings {
     /// The gateway's public key.

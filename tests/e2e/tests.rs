@@ -1,5 +1,6 @@
 //! All end-to-end tests, in the order in which they run: the world itself, what works, what is refused, what breaks.
 
+mod at_speed;
 mod coexistence;
 mod crash;
 mod demo;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Test> {
         ipv6::tests(),
         mtu::tests(),
         lossy::tests(),
+        at_speed::tests(),
         keys::tests(),
         isolation::tests(),
         refusal::tests(),

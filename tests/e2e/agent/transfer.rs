@@ -1,4 +1,4 @@
-//! Transfers that are proven by their SHA-256: over TCP one way after the other, over UDP by an echo with repetition.
+//! Transfers that are proven by their SHA-256: over TCP one way after the other or both at once, over UDP by an echo with repetition.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
@@ -10,6 +10,9 @@ use rustix::net::sockopt::set_tcp_congestion;
 
 /// The longest silence within a transfer that does not end it; a tunnel may be away for half a minute.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// Beside the length: both ways at the same time, and each end then sends the hash of what it sent.
+const DUPLEX: u64 = 1 << 63;
 
 /// How both ends answer loss, where `OPENZTNA_E2E_TCP` says nothing: as most kernels do.
 const CONGESTION_CONTROL: &str = "cubic";
@@ -38,6 +41,10 @@ fn serve_one(mut stream: TcpStream) -> std::io::Result<()> {
     let mut length = [0; 8];
     stream.read_exact(&mut length)?;
     let length = u64::from_be_bytes(length);
+    if length & DUPLEX != 0 {
+        let is_same = exchange(&mut stream, length & !DUPLEX, !length)?;
+        return stream.write_all(&[u8::from(is_same)]);
+    }
     let hash = hash_of_stream(&mut stream, length)?;
     stream.write_all(hash.as_ref())?;
     let hash = send_content(&mut stream, length, !length)?;
@@ -49,11 +56,7 @@ fn serve_one(mut stream: TcpStream) -> std::io::Result<()> {
 /// Prints `up <ms> down <ms>`.
 pub(super) fn both_ways(target: &str, length: u64) -> Result<String, String> {
     let text = |error: std::io::Error| format!("{target}: {error}");
-    let address = target.to_socket_addrs().map_err(text)?.next().ok_or("no address")?;
-    let mut stream = TcpStream::connect_timeout(&address, SILENCE).map_err(text)?;
-    stream.set_read_timeout(Some(SILENCE)).map_err(text)?;
-    stream.set_write_timeout(Some(SILENCE)).map_err(text)?;
-    set_congestion_control(&stream).map_err(text)?;
+    let mut stream = connect(target).map_err(text)?;
     let start = Instant::now();
     stream.write_all(&length.to_be_bytes()).map_err(text)?;
     let sent = send_content(&mut stream, length, length).map_err(text)?;
@@ -69,6 +72,46 @@ pub(super) fn both_ways(target: &str, length: u64) -> Result<String, String> {
         (true, true) => Ok(format!("up {up} down {down}")),
         (up, down) => Err(format!("the hashes are not the same: up {up}, down {down}")),
     }
+}
+
+/// Sends and receives `length` bytes at the same time; each side proves by the other's hash what it got.
+///
+/// Prints the milliseconds.
+pub(super) fn duplex(target: &str, length: u64) -> Result<String, String> {
+    let text = |error: std::io::Error| format!("{target}: {error}");
+    let mut stream = connect(target).map_err(text)?;
+    let start = Instant::now();
+    stream.write_all(&(length | DUPLEX).to_be_bytes()).map_err(text)?;
+    let is_ours_same = exchange(&mut stream, length, length).map_err(text)?;
+    let mut is_theirs_same = [0];
+    stream.read_exact(&mut is_theirs_same).map_err(text)?;
+    match (is_ours_same, is_theirs_same) {
+        (true, [1]) => Ok(start.elapsed().as_millis().to_string()),
+        (down, [up]) => Err(format!("the hashes are not the same: up {up}, down {down}")),
+    }
+}
+
+/// Whether what came has the hash that was announced behind it.
+fn exchange(stream: &mut TcpStream, length: u64, seed: u64) -> std::io::Result<bool> {
+    let mut writer = stream.try_clone()?;
+    let sending = thread::spawn(move || {
+        let hash = send_content(&mut writer, length, seed)?;
+        writer.write_all(hash.as_ref())
+    });
+    let hash = hash_of_stream(stream, length)?;
+    let mut announced = [0; 32];
+    stream.read_exact(&mut announced)?;
+    sending.join().map_err(|_| std::io::Error::other("the sender ended by a panic"))??;
+    Ok(hash.as_ref() == announced)
+}
+
+fn connect(target: &str) -> std::io::Result<TcpStream> {
+    let address = target.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+    let stream = TcpStream::connect_timeout(&address, SILENCE)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    set_congestion_control(&stream)?;
+    Ok(stream)
 }
 
 fn set_congestion_control(stream: &TcpStream) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! IPv6 below, inside, beside and instead of IPv4.
 
-use crate::connector::{BY_ADDRESS, BY_NAME, Installation, Settings};
+use crate::connector::{BY_ADDRESS, BY_ADDRESS_V6, BY_NAME, Installation, Settings};
 use crate::dig;
 use crate::process::{eventually, run};
 use crate::servers::{self, CORP_ECHO_V6, TRANSFER_PORT, bind, web};
@@ -78,15 +78,6 @@ fn an_ipv6_underlay_carries_both_families() {
     assert!(!seen.packets("ip6 and udp port 51820").is_empty(), "the tunnel is on IPv6");
     assert!(seen.packets("ip and udp port 51820").is_empty(), "nothing of the tunnel is on IPv4");
 }
-
-/// The company's network by its IPv6 addresses.
-const BY_ADDRESS_V6: &str = r#"
-[[application]]
-name = "network-6"
-host = "fd77::/48"
-ports = ["tcp/*", "udp/*", "icmp"]
-gateway = "hq"
-"#;
 
 fn applications_of_one_family_do_not_wait_for_the_other() {
     let world = World::new(ResolvConf::File);

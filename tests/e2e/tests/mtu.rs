@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::connector::{BY_ADDRESS, BY_NAME, Installation, Settings};
+use crate::connector::{BY_ADDRESS, BY_ADDRESS_V6, BY_NAME, Installation, Settings};
 use crate::dig;
 use crate::process::{eventually, run};
 use crate::servers::{self, CORP_ECHO_V6, TRANSFER_PORT};
@@ -37,14 +37,6 @@ enum Underlay {
     V4,
     V6,
 }
-
-const BY_ADDRESS_V6: &str = r#"
-[[application]]
-name = "network-6"
-host = "fd77::/48"
-ports = ["tcp/*", "udp/*", "icmp"]
-gateway = "hq"
-"#;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![

@@ -24,6 +24,12 @@ impl Capture {
     /// Starts to record all packets of a link and waits until it does.
     #[track_caller]
     pub(crate) fn start(world: &World, host: &Namespace, link: &str, name: &str) -> Self {
+        Self::start_of(world, host, link, name, "")
+    }
+
+    /// The same for the packets that a tcpdump expression selects.
+    #[track_caller]
+    pub(crate) fn start_of(world: &World, host: &Namespace, link: &str, name: &str, which: &str) -> Self {
         let file = world.folder().join(format!("{name}.pcap"));
         let mut command = host.command("tcpdump");
         // A frame of the ring is as long as the longest packet: room for two thousand, or bursts leave holes.
@@ -40,7 +46,7 @@ impl Capture {
             "-Z",
             "root",
         ]);
-        command.arg("-w").arg(&file);
+        command.arg("-w").arg(&file).args(which.split_whitespace());
         let tcpdump = Running::start(&mut command, &world.log_path(name));
         eventually(SHORT, "tcpdump listens", || tcpdump.log().contains("listening on").then_some(()));
         Self { tcpdump, file }
@@ -71,6 +77,18 @@ impl Seen {
         [name.as_bytes(), &wire]
             .iter()
             .any(|needle| lower.windows(needle.len()).any(|window| window == *needle))
+    }
+
+    /// What tcpdump says of the TCP checksums: how many are right, and the packets whose are not, one line each.
+    #[track_caller]
+    pub(crate) fn tcp_checksums(&self) -> (usize, Vec<String>) {
+        let mut command = Command::new("tcpdump");
+        command.args(["-vv", "-n", "-Z", "root", "-r"]).arg(&self.file);
+        let text = run(&mut command, SHORT * 3).success();
+        // of IPv4 the second line has what the first line's packet is
+        let text = text.replace("\n    ", " ");
+        let wrong = text.lines().filter(|line| line.contains("(incorrect")).map(str::to_owned).collect();
+        (text.lines().filter(|line| line.contains("(correct)")).count(), wrong)
     }
 
     /// The packets that a tcpdump expression selects, one line each.
