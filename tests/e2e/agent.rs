@@ -1,5 +1,6 @@
 //! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
 
+mod by_proxy;
 pub(crate) mod identity;
 mod scan;
 pub(crate) mod ticks;
@@ -39,6 +40,9 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "keep-asking", address] => keep_asking(address),
         ["agent", "transfer-serve", address] => transfer::serve(address),
         ["agent", "transfer", target, bytes] => transfer::both_ways(target, bytes.parse().unwrap_or(0)),
+        ["agent", "transfer-by", proxy, target, bytes] => {
+            transfer::both_ways_by_proxy(proxy, target, bytes.parse().unwrap_or(0))
+        }
         ["agent", "transfer-duplex", target, bytes] => transfer::duplex(target, bytes.parse().unwrap_or(0)),
         ["agent", "transfer-datagrams", target, bytes, longest] => {
             transfer::datagrams(target, bytes.parse().unwrap_or(0), longest.parse().unwrap_or(0))

@@ -13,6 +13,7 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod lossy;
+mod lossy_proxied;
 mod mtu;
 mod names;
 mod network;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> Vec<Test> {
         ipv6::tests(),
         mtu::tests(),
         lossy::tests(),
+        lossy_proxied::tests(),
         at_speed::tests(),
         keys::tests(),
         isolation::tests(),

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use ring::digest::{Context, Digest, SHA256};
 use rustix::net::sockopt::set_tcp_congestion;
 
+use super::by_proxy;
+
 /// The longest silence within a transfer that does not end it; a tunnel may be away for half a minute.
 const SILENCE: Duration = Duration::from_secs(90);
 
@@ -26,7 +28,8 @@ const AGAIN: Duration = Duration::from_millis(400);
 /// The number of a datagram, before its content.
 const NUMBER: usize = 4;
 
-/// Takes what a client sends and answers with its hash, then sends as much and its hash. Never ends by itself.
+/// Takes what a client sends and answers with its hash and the longest silence, then sends as much and its hash. Never
+/// ends by itself.
 pub(super) fn serve(address: &str) -> Result<String, String> {
     let listener = TcpListener::bind(address).map_err(|error| error.to_string())?;
     for stream in listener.incoming().flatten() {
@@ -45,31 +48,45 @@ fn serve_one(mut stream: TcpStream) -> std::io::Result<()> {
         let is_same = exchange(&mut stream, length & !DUPLEX, !length)?;
         return stream.write_all(&[u8::from(is_same)]);
     }
-    let hash = hash_of_stream(&mut stream, length)?;
-    stream.write_all(hash.as_ref())?;
+    let received = receive(&mut stream, length)?;
+    stream.write_all(received.hash.as_ref())?;
+    stream.write_all(&(received.silence.as_millis() as u64).to_be_bytes())?;
     let hash = send_content(&mut stream, length, !length)?;
     stream.write_all(hash.as_ref())
 }
 
 /// Sends `length` bytes, then receives as many; each side proves by its hash what it got.
 ///
-/// Prints `up <ms> down <ms>`.
+/// Prints `up <ms> down <ms>`, and the longest time without a byte in each direction.
 pub(super) fn both_ways(target: &str, length: u64) -> Result<String, String> {
+    let stream = connect(target).map_err(|error| format!("{target}: {error}"))?;
+    transfer(stream, target, length)
+}
+
+/// The same through a proxy, such as `socks5://127.0.0.1:1080`.
+pub(super) fn both_ways_by_proxy(proxy: &str, target: &str, length: u64) -> Result<String, String> {
+    let stream = by_proxy::connect(proxy, target).and_then(prepared);
+    transfer(stream.map_err(|error| format!("{target} by {proxy}: {error}"))?, target, length)
+}
+
+fn transfer(mut stream: TcpStream, target: &str, length: u64) -> Result<String, String> {
     let text = |error: std::io::Error| format!("{target}: {error}");
-    let mut stream = connect(target).map_err(text)?;
     let start = Instant::now();
     stream.write_all(&length.to_be_bytes()).map_err(text)?;
     let sent = send_content(&mut stream, length, length).map_err(text)?;
-    let mut confirmed = [0; 32];
+    let (mut confirmed, mut silence) = ([0; 32], [0; 8]);
     stream.read_exact(&mut confirmed).map_err(|error| format!("{target}: no end of the upload: {error}"))?;
+    stream.read_exact(&mut silence).map_err(text)?;
     let up = start.elapsed().as_millis();
-    let received =
-        hash_of_stream(&mut stream, length).map_err(|error| format!("{target}: download: {error}"))?;
+    let received = receive(&mut stream, length).map_err(|error| format!("{target}: download: {error}"))?;
     let mut announced = [0; 32];
     stream.read_exact(&mut announced).map_err(text)?;
     let down = start.elapsed().as_millis() - up;
-    match (sent.as_ref() == confirmed, received.as_ref() == announced) {
-        (true, true) => Ok(format!("up {up} down {down}")),
+    match (sent.as_ref() == confirmed, received.hash.as_ref() == announced) {
+        (true, true) => {
+            let (silence_up, silence_down) = (u64::from_be_bytes(silence), received.silence.as_millis());
+            Ok(format!("up {up} down {down} silence up {silence_up} down {silence_down}"))
+        }
         (up, down) => Err(format!("the hashes are not the same: up {up}, down {down}")),
     }
 }
@@ -98,16 +115,19 @@ fn exchange(stream: &mut TcpStream, length: u64, seed: u64) -> std::io::Result<b
         let hash = send_content(&mut writer, length, seed)?;
         writer.write_all(hash.as_ref())
     });
-    let hash = hash_of_stream(stream, length)?;
+    let received = receive(stream, length)?;
     let mut announced = [0; 32];
     stream.read_exact(&mut announced)?;
     sending.join().map_err(|_| std::io::Error::other("the sender ended by a panic"))??;
-    Ok(hash.as_ref() == announced)
+    Ok(received.hash.as_ref() == announced)
 }
 
 fn connect(target: &str) -> std::io::Result<TcpStream> {
     let address = target.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-    let stream = TcpStream::connect_timeout(&address, SILENCE)?;
+    prepared(TcpStream::connect_timeout(&address, SILENCE)?)
+}
+
+fn prepared(stream: TcpStream) -> std::io::Result<TcpStream> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     set_congestion_control(&stream)?;
@@ -132,8 +152,16 @@ fn send_content(stream: &mut TcpStream, length: u64, seed: u64) -> std::io::Resu
     Ok(hash.finish())
 }
 
-fn hash_of_stream(stream: &mut TcpStream, length: u64) -> std::io::Result<Digest> {
+/// What came.
+struct Received {
+    hash: Digest,
+    /// The longest time without a byte.
+    silence: Duration,
+}
+
+fn receive(stream: &mut TcpStream, length: u64) -> std::io::Result<Received> {
     let (mut hash, mut left) = (Context::new(&SHA256), length);
+    let (mut last, mut silence) = (Instant::now(), Duration::ZERO);
     let mut buffer = vec![0; 64 << 10];
     while left > 0 {
         let room = left.min(64 << 10) as usize;
@@ -141,10 +169,12 @@ fn hash_of_stream(stream: &mut TcpStream, length: u64) -> std::io::Result<Digest
         if got == 0 {
             return Err(std::io::Error::other(format!("ended with {left} bytes left of {length}")));
         }
+        silence = silence.max(last.elapsed());
+        last = Instant::now();
         hash.update(&buffer[..got]);
         left -= got as u64;
     }
-    Ok(hash.finish())
+    Ok(Received { hash: hash.finish(), silence })
 }
 
 /// Sends `length` bytes to an echo in datagrams of 5 to `longest` bytes, again when they do not come back.
