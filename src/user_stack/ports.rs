@@ -12,9 +12,10 @@ use super::FlowDatagrams;
 use super::bell::Bell;
 use super::datagrams::{Datagram, Mailbox};
 
-/// The ports that nobody has reserved (RFC 6335, section 6).
-const FIRST: u16 = 49_152;
-/// Sockets for datagrams at one time: a quarter of the ports.
+/// All but the well-known ports, as RFC 6056 (section 3.2) has it: nobody else is at the stack's addresses, and 1,000
+/// flows a second leave 10,000 ports in TIME-WAIT.
+const FIRST: u16 = 1_024;
+/// Sockets for datagrams at one time: a sixteenth of the ports.
 const MOST_SOCKETS: usize = 4_096;
 /// Datagrams that wait to be fetched as frames; more are lost.
 const MOST_WAITING: usize = 1_024;
@@ -38,13 +39,14 @@ impl Ports {
         Self { sockets: BTreeMap::new(), waiting: VecDeque::new(), random: u64::from_le_bytes(word) }
     }
 
-    /// A port of the dynamic range (RFC 6056, section 3.3.1).
+    /// Any of them (RFC 6056, section 3.3.1).
     pub(super) fn random(&mut self) -> u16 {
         // splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        FIRST | (mixed >> 48) as u16
+        let ports = u64::from(u16::MAX - FIRST) + 1;
+        FIRST + (((mixed >> 32) * ports) >> 32) as u16
     }
 
     /// Binds a socket to a random port of `address`.
@@ -55,7 +57,7 @@ impl Ports {
         let key = loop {
             let key = SocketAddr::new(address, self.random());
             if !self.sockets.contains_key(&key) {
-                break key; // at most a quarter of them is taken
+                break key; // at most a sixteenth of them is taken
             }
         };
         let mailbox = Arc::new(Mailbox::new(key, bell.clone()));
@@ -112,5 +114,24 @@ impl Ports {
 impl Drop for Ports {
     fn drop(&mut self) {
         self.sockets.values().for_each(|mailbox| mailbox.close());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_ports_in_use_leave_nobody_without_one() {
+        let mut ports = Ports::new([7; 32]);
+        let mut used = std::collections::BTreeSet::new();
+        while used.len() < 10_000 {
+            used.insert(ports.random());
+        }
+        assert!(used.iter().all(|port| *port >= FIRST));
+        for _ in 0..100_000 {
+            let mut tries = std::iter::repeat_with(|| ports.random()).take(super::super::PORT_TRIES);
+            assert!(tries.any(|port| !used.contains(&port)));
+        }
     }
 }
