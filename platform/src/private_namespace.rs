@@ -6,6 +6,7 @@
 //! can be seen from outside, and it is gone with the last descriptor.
 
 mod broker;
+mod line;
 mod network;
 mod obstacle;
 mod settings;
@@ -21,7 +22,7 @@ pub use obstacle::Obstacle;
 pub use sockets::{Kind, SocketBroker};
 
 use crate::tun::Tun;
-use wire::{Answer, Request};
+use wire::{Answer, Place, Request};
 
 /// How long the broker may take until its network stands; it needs 10 ms, and more on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,10 +66,12 @@ impl PrivateNamespace {
         let sockets = SocketBroker::start(arguments).map_err(Obstacle::Broker)?;
         let request = Request::Prepare(config.clone());
         let (answer, descriptors) = sockets.command(&request, START_TIMEOUT).map_err(Obstacle::Broker)?;
-        match (answer, descriptors.into_iter().next()) {
+        let mut descriptors = descriptors.into_iter();
+        match (answer, descriptors.next()) {
             (Answer::Prepared { name, index, offloads, has_ipv6 }, Some(descriptor)) => {
                 let tun = Tun::adopt(descriptor, name, index, offloads);
-                sockets.lay_in_stock(has_ipv6).map_err(Obstacle::Broker)?;
+                let place = Place { link: index, addresses: config.addresses.clone(), has_ipv6 };
+                sockets.settle(place, descriptors.collect()).map_err(Obstacle::Broker)?;
                 Ok(Self { tun, sockets, has_ipv6 })
             }
             (Answer::Failed(failure), _) => Err(Obstacle::of(failure)),

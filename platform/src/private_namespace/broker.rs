@@ -1,7 +1,7 @@
 //! The broker: the process inside, which makes the network and then sockets in it until its parent is gone.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::ExitCode,
@@ -10,7 +10,8 @@ use std::{
 use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, socket_with},
     thread::{
-        CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, set_no_new_privs, unshare_unsafe,
+        CapabilitySet, CapabilitySets, UnshareFlags, move_into_link_name_space, set_capabilities,
+        set_no_new_privs, unshare_unsafe,
     },
 };
 use socket2::{SockAddr, SockRef};
@@ -18,7 +19,7 @@ use socket2::{SockAddr, SockRef};
 use super::{
     Config, Kind,
     network::Network,
-    wire::{self, Answer, Failure, MOST_DESCRIPTORS, Request, Step},
+    wire::{self, Answer, Failure, MOST_DESCRIPTORS, Place, Request, Step},
 };
 use crate::{Family, process};
 
@@ -43,11 +44,17 @@ fn serve(channel: BorrowedFd<'_>) -> io::Result<()> {
     let mut network = None;
     while let Some(received) = wire::receive(channel)? {
         let (answer, descriptors) = match (received.message, &mut network) {
-            (Request::Prepare(config), None) => prepare(&config).map(|(made, answer, tun)| {
+            (Request::Prepare(config), None) => prepare(&config).map(|(made, answer, descriptors)| {
                 network = Some(made);
-                (answer, vec![tun])
+                (answer, descriptors)
             }),
-            (Request::Prepare(_), Some(_)) => Err(refused("prepared already", libc::EALREADY)),
+            (Request::Resume(place), None) => resume(place, &received.descriptors).map(|adopted| {
+                network = Some(adopted);
+                (Answer::Done, Vec::new())
+            }),
+            (Request::Prepare(_) | Request::Resume(_), Some(_)) => {
+                Err(refused("prepared already", libc::EALREADY))
+            }
             (_, None) => Err(refused("nothing is prepared", libc::EINVAL)),
             (request, Some(network)) => fulfil(request, network),
         }
@@ -57,14 +64,15 @@ fn serve(channel: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn prepare(config: &Config) -> Result<(Network, Answer, OwnedFd), Failure> {
+/// The TUN comes first of the descriptors, then the namespaces for [`resume`].
+fn prepare(config: &Config) -> Result<(Network, Answer, Vec<OwnedFd>), Failure> {
     // Looked at from outside: inside, each refusal would look the same.
     OpenOptions::new().read(true).write(true).open(DEVICE).map_err(|error| Failure {
         step: Step::Device,
         errno: error.raw_os_error().unwrap_or(0),
         text: format!("failed to open device: `{DEVICE}`"),
     })?;
-    move_inside().map_err(|error| Failure {
+    let namespaces = move_inside().map_err(|error| Failure {
         step: Step::Namespace,
         errno: error.raw_os_error().unwrap_or(0),
         text: "failed to make namespace: `user, network`".to_owned(),
@@ -81,18 +89,38 @@ fn prepare(config: &Config) -> Result<(Network, Answer, OwnedFd), Failure> {
         offloads: tun.offloads(),
         has_ipv6: network.has_ipv6,
     };
-    Ok((network, answer, tun.into_descriptor()))
+    Ok((network, answer, std::iter::once(tun.into_descriptor()).chain(namespaces).collect()))
 }
 
-/// Users are not mapped: nothing inside is a file, and the right to change the network comes without it.
-fn move_inside() -> io::Result<()> {
+/// Goes on where another broker has ended: in its namespaces, with the TUN that our parent has kept.
+fn resume(place: Place, namespaces: &[OwnedFd]) -> Result<Network, Failure> {
+    let entered = namespaces.iter().try_for_each(|one| move_into_link_name_space(one.as_fd(), None));
+    entered.map_err(|error| {
+        failed(Step::Namespace, "failed to enter namespace: `user, network`", &error.into())
+    })?;
+    let network = Network::adopt(place)?;
+    give_up_rights().map_err(|error| failed(Step::Network, "failed to give up rights: `broker`", &error))?;
+    Ok(network)
+}
+
+/// Answers with the namespaces, in the order in which they can be entered. Users are not mapped: nothing inside is a
+/// file, and the right to change the network comes without it.
+fn move_inside() -> io::Result<Vec<OwnedFd>> {
     // SAFETY: descriptors stay shared with nobody: this process has one thread, and FILES is not among the flags.
     match unsafe { unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET) } {
-        Ok(()) => Ok(()),
-        // Root may do without the user namespace, where those are switched off.
-        // SAFETY: as above.
-        Err(error) => unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|_| error.into()),
+        Ok(()) => own_namespaces(&["user", "net"]),
+        Err(error) => {
+            // Root may do without the user namespace, where those are switched off.
+            // SAFETY: as above.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|_| error)?;
+            own_namespaces(&["net"])
+        }
     }
+}
+
+/// Those that this process is in (namespaces(7)).
+fn own_namespaces(kinds: &[&str]) -> io::Result<Vec<OwnedFd>> {
+    kinds.iter().map(|kind| Ok(File::open(format!("/proc/self/ns/{kind}"))?.into())).collect()
 }
 
 /// What is left is needed for listeners: foreign addresses and low ports.
@@ -109,7 +137,9 @@ fn fulfil(request: Request, network: &mut Network) -> Result<(Answer, Vec<OwnedF
         Request::Listen { family, port } => vec![listen(family, port)?],
         Request::SetAddresses(addresses) => network.set_addresses(addresses).map(|()| Vec::new())?,
         Request::SetMtu(mtu) => network.set_mtu(mtu).map(|()| Vec::new())?,
-        Request::Prepare(_) => return Err(refused("prepared already", libc::EALREADY)),
+        Request::Prepare(_) | Request::Resume(_) => {
+            return Err(refused("prepared already", libc::EALREADY));
+        }
     };
     Ok((Answer::Done, descriptors))
 }

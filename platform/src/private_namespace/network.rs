@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::{Config, settings};
+use super::{Config, settings, wire::Place};
 use crate::{
     Error, Family, IpPrefix,
     netlink::{Netlink, Route, Rule, RuleAction},
@@ -55,6 +55,13 @@ impl Network {
             network.accept_any(tun.name(), loopback)?;
         }
         Ok((network, tun))
+    }
+
+    /// Takes over what another process has made in the namespace that this one is in now.
+    pub(super) fn adopt(place: Place) -> Result<Self, Error> {
+        let Place { link, addresses, has_ipv6 } = place;
+        let addresses = addresses.into_iter().filter(|address| address.is_ipv4() || has_ipv6).collect();
+        Ok(Self { netlink: Netlink::open()?, link, addresses, has_ipv6 })
     }
 
     /// Puts these addresses in the place of the former ones, whose flows end; all else goes into the TUN.

@@ -23,17 +23,37 @@ pub(super) const MOST_DESCRIPTORS: usize = 64;
 /// Bytes of one message at most: a request with some addresses is the longest.
 const LONGEST_MESSAGE: usize = 4096;
 
-/// What the broker is asked. The first request is [`Request::Prepare`], once.
+/// What the broker is asked. The first request is [`Request::Prepare`] or [`Request::Resume`], once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Request {
     Prepare(Config),
-    Sockets { kind: Kind, family: Family, count: usize },
-    Listen { family: Family, port: u16 },
+    /// Instead of the former, to a process that goes on where another one has ended; with the namespaces to enter.
+    Resume(Place),
+    Sockets {
+        kind: Kind,
+        family: Family,
+        count: usize,
+    },
+    Listen {
+        family: Family,
+        port: u16,
+    },
     SetAddresses(Vec<IpAddr>),
     SetMtu(u16),
 }
 
-/// What it answers, each request in its turn. Sockets come with [`Answer::Done`], the TUN with [`Answer::Prepared`].
+/// What stands in a private network, for a broker that did not make it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The TUN's number.
+    pub(super) link: u32,
+    /// Its addresses.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) has_ipv6: bool,
+}
+
+/// What it answers, each request in its turn. Sockets come with [`Answer::Done`]; with [`Answer::Prepared`] the TUN, and
+/// the namespaces in the order in which another process enters them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Answer {
     Prepared { name: String, index: u32, offloads: Offloads, has_ipv6: bool },

@@ -40,6 +40,8 @@ pub(crate) const ALL: &[Scenario] = &[
     unprivileged("addresses_and_the_largest_packet_can_be_changed", addresses_and_mtu_change),
     unprivileged("a_port_has_one_listener_and_others_are_refused", one_listener_a_port),
     unprivileged("sockets_are_many_and_all_inside", many_sockets),
+    unprivileged("a_broker_that_ends_is_replaced_in_its_network", broker_ends),
+    Scenario { as_nobody: false, ..unprivileged("so_is_that_of_root", broker_ends) },
     unprivileged("nothing_remains_after_the_parent_is_killed", nothing_remains),
     Scenario { device: 0o600, ..unprivileged("a_closed_device_is_told", closed_device) },
     unprivileged("forbidden_namespaces_are_told", forbidden_namespaces),
@@ -149,17 +151,52 @@ fn many_sockets() {
     wait(&sockets[0], PollFlags::OUT);
     let refused = SockRef::from(&sockets[0]).take_error().unwrap().unwrap();
     assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
-    // A broker that is gone is told; what is in stock is still good.
-    assert!(network.sockets.is_alive());
+}
+
+fn broker_ends() {
+    let joined = Joined::make();
+    let listener = joined.far.listen(Family::V4, 22).unwrap();
+    let (mut near, mut far) = joined.connect(&listener, "10.1.1.1:22".parse().unwrap());
+    let inside = namespace_of(children(std::process::id())[0]);
     for child in children(std::process::id()) {
         kill(child);
     }
     let begun = Instant::now();
-    while network.sockets.socket(Kind::Tcp, Family::V4).is_ok() {
-        assert!(begun.elapsed() < LIMIT, "a stock without end");
+    while joined.near.is_alive() || joined.far.is_alive() {
+        assert!(begun.elapsed() < LIMIT, "a broker outlives its end");
+        thread::sleep(Duration::from_millis(5));
     }
-    assert!(!network.sockets.is_alive());
-    assert!(network.sockets.listen(Family::V4, 80).is_err());
+    near.write_all(b"still").unwrap();
+    let mut received = [0; 5];
+    far.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"still", "open connections do not need the broker");
+    drop(joined.connect(&listener, "10.1.1.2:22".parse().unwrap()));
+    let other = joined.far.listen(Family::V6, 23).unwrap();
+    drop(joined.connect(&other, "[fd01::1]:23".parse().unwrap()));
+    for _ in 0..200 {
+        joined.near.socket(Kind::Tcp, Family::V4).unwrap();
+    }
+    assert!(joined.near.is_alive() && joined.far.is_alive());
+    let brokers = children(std::process::id());
+    assert!(brokers.len() == 2 && brokers.iter().any(|broker| namespace_of(*broker) == inside));
+    assert_eq!(rights_of(brokers[0]), rights_of(brokers[1]));
+    joined.near.set_addresses(&["198.18.0.9".parse().unwrap()]).unwrap();
+    let (near, far) = joined.connect(&listener, "10.1.1.3:22".parse().unwrap());
+    assert_eq!(far.peer_addr().unwrap().ip(), "198.18.0.9".parse::<IpAddr>().unwrap());
+    drop((near, far));
+}
+
+fn namespace_of(process: u32) -> std::path::PathBuf {
+    fs::read_link(format!("/proc/{process}/ns/net")).unwrap()
+}
+
+/// What the kernel says of a broker's rights, which must be what is needed and no more.
+fn rights_of(process: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    // CAP_NET_BIND_SERVICE (10) and CAP_NET_ADMIN (12), and only inside.
+    assert!(status.contains("CapPrm:\t0000000000001400"), "{status}");
+    status.lines().filter(|line| line.starts_with("Cap")).collect()
 }
 
 /// Holds a network until it is killed; used by [`nothing_remains`]. By itself it ends at once.
@@ -186,10 +223,7 @@ fn nothing_remains() {
     assert_eq!(brokers.len(), 1);
     let namespace = fs::read_link(format!("/proc/{}/ns/net", brokers[0])).unwrap();
     assert_ne!(namespace, fs::read_link("/proc/self/ns/net").unwrap());
-    let status = fs::read_to_string(format!("/proc/{}/status", brokers[0])).unwrap();
-    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    // CAP_NET_BIND_SERVICE (10) and CAP_NET_ADMIN (12), and only inside.
-    assert!(status.contains("CapPrm:\t0000000000001400"), "{status}");
+    rights_of(brokers[0]);
     parent.kill().unwrap();
     parent.wait().unwrap();
     let begun = Instant::now();
