@@ -28,6 +28,16 @@ type Ports = BTreeMap<Kind, State>;
 /// Tells the task that keeps the desktops' settings what is wanted.
 pub(super) struct Browser {
     orders: watch::Sender<Order>,
+    reports: watch::Receiver<Report>,
+}
+
+/// How the desktops' settings are, as sentences; whose they are is not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Report {
+    /// What points at the PAC file now.
+    pub(super) changes: BTreeSet<String>,
+    /// What does not.
+    pub(super) warnings: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +62,7 @@ struct Keeper {
     journal: PathBuf,
     orders: watch::Receiver<Order>,
     ports: watch::Receiver<Ports>,
+    reports: watch::Sender<Report>,
 }
 
 /// What was made, and who takes it back.
@@ -61,6 +72,7 @@ struct Made {
     access: Access,
     /// Those that were looked at and need no second look: what a person changes afterwards is the person's will.
     settled: BTreeSet<(u32, Desktop)>,
+    report: Report,
 }
 
 impl Browser {
@@ -68,8 +80,14 @@ impl Browser {
     pub(super) fn start(setup: &Setup, ports: watch::Receiver<Ports>) -> (Self, JoinHandle<()>) {
         let (orders, orders_now) = watch::channel(order(setup));
         let journal = platform::paths::desktop_journal(&setup.state_dir);
-        let keeper = Keeper { journal, orders: orders_now, ports };
-        (Self { orders }, tokio::spawn(keeper.keep()))
+        let (reports, reports_now) = watch::channel(Report::default());
+        let keeper = Keeper { journal, orders: orders_now, ports, reports };
+        (Self { orders, reports: reports_now }, tokio::spawn(keeper.keep()))
+    }
+
+    /// How the desktops' settings are, and when that changes.
+    pub(super) fn reports(&self) -> watch::Receiver<Report> {
+        self.reports.clone()
     }
 
     /// Does what the configuration says now.
@@ -129,19 +147,27 @@ impl Keeper {
         let guardian = match spawn_blocking(move || Guardian::start(&journal)).await {
             Ok(Ok(guardian)) => guardian,
             Ok(Err(error)) => {
-                tracing::warn!("the browser is not configured: {error:#}");
+                let mut report = Report::default();
+                report.warn(format!("the browser is not configured: {error:#}"));
+                self.reports.send_replace(report);
                 return self.news().await;
             }
             Err(_) => return self.news().await, // a crash has said so itself
         };
         let sessions = Watch::new(desktop_proxy::watch_sessions());
         let goal = Goal::Configure { pac_url: pac_url.clone(), access: access.clone() };
-        let mut made = Made { guardian, pac_url, access, settled: BTreeSet::new() };
+        let (settled, report) = (BTreeSet::new(), Report::default());
+        let mut made = Made { guardian, pac_url, access, settled, report };
         loop {
             made = match spawn_blocking(move || made.look()).await {
                 Ok(made) => made,
                 Err(_) => return self.news().await,
             };
+            self.reports.send_if_modified(|report| {
+                let is_new = *report != made.report;
+                made.report.clone_into(report);
+                is_new
+            });
             tokio::select! {
                 () = self.news() => {}
                 () = someone_came(&sessions) => {}
@@ -153,6 +179,14 @@ impl Keeper {
         if let Ok(Err(error)) = spawn_blocking(move || made.guardian.finish()).await {
             tracing::error!("{error:#}; hint: run `openztna-client-connector restore`");
         }
+        self.reports.send_replace(Report::default());
+    }
+}
+
+impl Report {
+    fn warn(&mut self, text: String) {
+        tracing::warn!("{text}");
+        self.warnings.insert(text);
     }
 }
 
@@ -180,11 +214,12 @@ impl Made {
     fn look_at(&mut self, user: &SessionUser, desktop: Desktop) {
         match desktop_proxy::plan(user, desktop, &self.pac_url) {
             Ok(Planned::Change(change)) => self.make(&change),
-            Ok(Planned::TakenByOther) => tracing::warn!(
+            Ok(Planned::TakenByOther) => self.report.warn(format!(
                 "{desktop} has a proxy already, which stays: the browser is not configured; hint: set it to {}",
                 self.pac_url
-            ),
-            Ok(Planned::AsWanted | Planned::NotThere) => {}
+            )),
+            Ok(Planned::AsWanted) => self.note(desktop),
+            Ok(Planned::NotThere) => {}
             // A session that has just begun or ended: the next look may tell more.
             Err(error) => return tracing::warn!("{:#}", anyhow::Error::from(error)),
         }
@@ -193,11 +228,17 @@ impl Made {
 
     fn make(&mut self, change: &DesktopProxyChange) {
         if let Err(error) = self.guardian.announce(&Undo::DesktopProxy(change.clone())) {
-            return tracing::warn!("the browser is not configured: {error:#}");
+            return self.report.warn(format!("the browser is not configured: {error:#}"));
         }
         match change.apply() {
-            Ok(()) => tracing::info!("{}'s proxy settings point at {}", change.desktop, self.pac_url),
-            Err(error) => tracing::warn!("{:#}", anyhow::Error::from(error)),
+            Ok(()) => self.note(change.desktop),
+            Err(error) => self.report.warn(format!("{:#}", anyhow::Error::from(error))),
         }
+    }
+
+    fn note(&mut self, desktop: Desktop) {
+        let change = format!("{desktop}'s proxy settings point at {}", self.pac_url);
+        tracing::info!("{change}");
+        self.report.changes.insert(change);
     }
 }

@@ -7,7 +7,7 @@ use netstack::path_mtu::Known;
 
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
-use super::{Reach, Setup, degraded, proxies};
+use super::{Reach, Setup, browser, degraded, proxies};
 use crate::config::{Application, Gateway, keys};
 use crate::dialer::words;
 use crate::proxy::Report;
@@ -26,6 +26,16 @@ const FAILURES_OF_A_SILENT_SERVER: u32 = 2;
 const LACKS_RIGHTS: &str = "no TUN for lack of rights: only programs that use the proxies reach protected destinations; \
                             hint: run it as root or as a system service, or say --no-tun if that is what you want";
 
+/// What is told beside the session and the connection.
+pub(super) struct Beside<'a> {
+    /// How the proxies are.
+    pub(super) proxies: &'a Report,
+    /// How the desktops' proxy settings are.
+    pub(super) browser: &'a browser::Report,
+    /// Why the file as it is now is not in force.
+    pub(super) reload_failure: Option<&'a str>,
+}
+
 /// Puts the status together.
 pub(super) fn status(
     setup: &Setup,
@@ -33,17 +43,18 @@ pub(super) fn status(
     connection: Option<&Connection>,
     snapshot: Option<&Snapshot>,
     since: SystemTime,
-    reload_failure: Option<&str>,
-    report: &Report,
+    beside: &Beside<'_>,
 ) -> Status {
+    let Beside { proxies: report, browser, reload_failure } = beside;
     let config = &setup.config;
     let mut warnings = warnings(setup, connection, snapshot);
     let is_warned = !silent_servers(setup, snapshot).is_empty() || reload_failure.is_some();
     let lacks_rights = setup.reach == Reach::ProxiesForLackOfRights;
     warnings.extend(lacks_rights.then(|| LACKS_RIGHTS.to_owned()));
     let of_proxies = proxies::warnings(setup, report);
-    let is_warned = is_warned || lacks_rights || !of_proxies.is_empty();
+    let is_warned = is_warned || lacks_rights || !of_proxies.is_empty() || !browser.warnings.is_empty();
     warnings.extend(of_proxies);
+    warnings.extend(browser.warnings.iter().cloned());
     warnings.extend(reload_failure.map(|why| format!("the changed configuration is not in force: {why}")));
     let gateways = config.gateways.iter().zip(&setup.keys).enumerate();
     let gateways = gateways.filter(|(_, (gateway, _))| !gateway.is_retired);
@@ -70,7 +81,12 @@ pub(super) fn status(
             .map(|(id, application)| application_status(setup, id, application, connection, snapshot))
             .collect(),
         dns: connection.map(|connection| connection.dns.status().clone()).unwrap_or_else(off),
-        system_changes: connection.map(Connection::changes).unwrap_or_default(),
+        system_changes: connection
+            .map(Connection::changes)
+            .into_iter()
+            .flatten()
+            .chain(browser.changes.iter().cloned())
+            .collect(),
         carrier: connection.map(|connection| connection.carrier.words()),
         proxies: (!report.ports.is_empty()).then(|| proxies::status(report)),
         drops: drops(snapshot),

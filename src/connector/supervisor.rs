@@ -8,9 +8,10 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::browser::Browser;
+use super::browser::{self, Browser};
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
+use super::publish::Beside;
 use super::{Setup, catalogue, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
@@ -38,7 +39,10 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let proxies = proxies::start(&setup, dialer).context("failed to start the proxies")?;
     let (browser, browser_task) = Browser::start(&setup, proxies.changes());
     let report = proxies.report();
-    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), None, &report);
+    let browser_changes = browser.reports();
+    let nothing = browser::Report::default();
+    let beside = Beside { proxies: &report, browser: &nothing, reload_failure: None };
+    let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), &beside);
     let (publisher, status) = watch::channel(Arc::new(first));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
     let router = api::router(ControlHandle { status, commands }, Arc::new(access(&setup)));
@@ -54,6 +58,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
         proxy_changes: proxies.changes(),
         proxies,
         browser,
+        browser_changes,
         publisher,
         since: SystemTime::now(),
         events,
@@ -91,6 +96,8 @@ struct Supervisor {
     /// Tells when a port of theirs was taken, freed or found taken.
     proxy_changes: watch::Receiver<BTreeMap<Kind, State>>,
     browser: Browser,
+    /// Tells when a desktop's settings were changed or taken back.
+    browser_changes: watch::Receiver<browser::Report>,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -115,6 +122,7 @@ impl Supervisor {
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
                 what = disturbed(&mut self.connection) => self.handle_disturbance(what).await?,
                 Ok(()) = self.proxy_changes.changed() => self.publish().await,
+                Ok(()) = self.browser_changes.changed() => self.publish().await,
                 () = until(self.retry_at) => self.connect_anew().await?,
                 Some(()) = self.hang_ups.recv() => self.reload().await?,
             }
@@ -357,14 +365,18 @@ impl Supervisor {
             Some(connection) => connection.snapshot().await,
             None => None,
         };
+        let beside = Beside {
+            proxies: &self.proxies.report(),
+            browser: &self.browser_changes.borrow().clone(),
+            reload_failure: self.reload_failure.as_deref(),
+        };
         let status = publish::status(
             &self.setup,
             &self.session.view(),
             self.connection.as_ref(),
             snapshot.as_ref(),
             self.since,
-            self.reload_failure.as_deref(),
-            &self.proxies.report(),
+            &beside,
         );
         self.publisher.send_replace(Arc::new(status));
     }

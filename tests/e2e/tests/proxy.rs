@@ -1,6 +1,7 @@
 //! SOCKS, the HTTP proxy and the PAC file, by programs that we did not write, with a TUN and without one.
 
 mod browser;
+mod desktop;
 mod direct;
 mod many;
 mod programs;
@@ -31,7 +32,10 @@ enum Carrier {
 }
 
 pub(crate) fn tests() -> Vec<Test> {
-    [programs::tests(), direct::tests(), browser::tests(), many::tests()].into_iter().flatten().collect()
+    [programs::tests(), direct::tests(), browser::tests(), desktop::tests(), many::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Starts the connector with these lines in `[proxy]`, and waits until its tunnel is proven.
