@@ -1,6 +1,7 @@
 //! Small network programs inside a namespace: this test binary, executed again with `agent` as its first argument.
 
 mod by_proxy;
+pub(crate) mod devices;
 pub(crate) mod identity;
 mod scan;
 pub(crate) mod ticks;
@@ -37,7 +38,9 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "identity-ask", requests, targets @ ..] => {
             identity::ask(requests.parse().unwrap_or(0), targets)
         }
-        ["agent", "keep-asking", address] => keep_asking(address),
+        ["agent", "keep-asking", address] => keep_asking(TcpStream::connect(address)),
+        ["agent", "keep-asking-by", proxy, address] => keep_asking(by_proxy::connect(proxy, address)),
+        ["agent", "open-by", proxy, address, most] => open_by(proxy, address, most.parse().unwrap_or(0)),
         ["agent", "transfer-serve", address] => transfer::serve(address),
         ["agent", "transfer", target, bytes] => transfer::both_ways(target, bytes.parse().unwrap_or(0)),
         ["agent", "transfer-by", proxy, target, bytes] => {
@@ -47,6 +50,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         ["agent", "transfer-datagrams", target, bytes, longest] => {
             transfer::datagrams(target, bytes.parse().unwrap_or(0), longest.parse().unwrap_or(0))
         }
+        ["agent", "devices", count, key, endpoint] => devices::run(count.parse().unwrap_or(0), key, endpoint),
         ["agent", "scan", address] => scan::scan(address),
         ["agent", "tcp-echo", address] => ticks::echo(address),
         ["agent", "ticks", address] => ticks::run(address),
@@ -118,8 +122,8 @@ fn tcp_connect(address: &str) -> Result<String, String> {
 }
 
 /// Asks a web server again and again over one connection and prints `answered` each time; ends with it.
-fn keep_asking(address: &str) -> Result<String, String> {
-    let mut stream = TcpStream::connect(address).map_err(|error| explain(&error))?;
+fn keep_asking(stream: std::io::Result<TcpStream>) -> Result<String, String> {
+    let mut stream = stream.map_err(|error| explain(&error))?;
     stream.set_read_timeout(Some(STALL)).map_err(|error| explain(&error))?;
     let mut answer = vec![0; LONGEST];
     loop {
@@ -131,6 +135,18 @@ fn keep_asking(address: &str) -> Result<String, String> {
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Opens connections by a proxy and keeps them, until one is refused; prints how many were open, and why.
+fn open_by(proxy: &str, address: &str, most: usize) -> Result<String, String> {
+    let mut streams = Vec::new();
+    while streams.len() < most {
+        match by_proxy::connect(proxy, address) {
+            Ok(stream) => streams.push(stream),
+            Err(error) => return Ok(format!("{} open, then {error}", streams.len())),
+        }
+    }
+    Err(format!("{most} open"))
 }
 
 fn explain(error: &std::io::Error) -> String {

@@ -7,6 +7,7 @@ mod demo;
 mod failover;
 mod faults;
 mod gateway;
+mod gateway_idle;
 mod idle;
 mod ipv6;
 mod isolation;
@@ -66,6 +67,7 @@ pub(crate) fn all() -> Vec<Test> {
         resolved::tests(),
         roam::tests(),
         gateway::tests(),
+        gateway_idle::tests(),
         idle::tests(),
         coexistence::tests(),
         wars::tests(),
