@@ -23,7 +23,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use super::refusal::Refused;
 use super::shared::Client;
 use page::Format;
 use request_target::RequestTarget;
@@ -75,8 +74,9 @@ async fn answer(connection: Arc<Connection>, request: Request<Incoming>) -> Resp
     let format = Format::of(request.headers());
     let settings = client.shared.outbound.settings();
     if !client.is_allowed() {
-        client.count(&Refused::User);
-        return page::refusal(&Refused::User, "", format);
+        let refused = client.refusal();
+        client.count(&refused);
+        return page::refusal(&refused, "", format);
     }
     if let Some(credentials) = &settings.credentials
         && !authorization::is_given(request.headers(), credentials)

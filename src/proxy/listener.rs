@@ -98,12 +98,12 @@ fn tell(states: &States, kind: Kind, state: State, log: impl Fn()) {
 fn welcome(kind: Kind, stream: TcpStream, peer: SocketAddr, server: SocketAddr, shared: &Arc<Shared>) {
     shared.counters.accept();
     let _ = stream.set_nodelay(true); // a connection that is gone already ends by itself
-    let caller = owner::of_tcp(peer, server);
-    let Some(permit) = shared.admission.admit(caller.map(|caller| caller.uid)) else {
+    let owner = owner::of_tcp(peer, server);
+    let Some(permit) = shared.admission.admit(owner.caller().map(|caller| caller.uid)) else {
         shared.counters.turn_away();
         return;
     };
-    let client = Client { shared: Arc::clone(shared), caller, permit };
+    let client = Client { shared: Arc::clone(shared), owner, permit };
     match kind {
         Kind::Socks => drop(tokio::spawn(socks::serve(stream, client))),
         Kind::Http => drop(tokio::spawn(http::serve(stream, client))),

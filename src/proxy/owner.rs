@@ -7,22 +7,44 @@ use platform::socket_owner::{tcp_owner, udp_owner};
 
 use crate::access::Caller;
 
-/// The user of the client at `peer` of a connection to `server`; `None` if nobody owns it any more.
-pub(super) fn of_tcp(peer: SocketAddr, server: SocketAddr) -> Option<Caller> {
-    caller(tcp_owner(peer, server))
+/// Whose a client's connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This user's.
+    User(Caller),
+    /// Nobody has it any more.
+    Nobody,
+    /// The system did not say, mostly for want of descriptors.
+    Unknown,
 }
 
-/// The user of the socket that sends from `source`.
-pub(super) fn of_udp(source: SocketAddr) -> Option<Caller> {
-    caller(udp_owner(source))
+/// Whose the client at `peer` of a connection to `server` is.
+pub(super) fn of_tcp(peer: SocketAddr, server: SocketAddr) -> Owner {
+    owner(tcp_owner(peer, server))
 }
 
-fn caller(owner: io::Result<Option<u32>>) -> Option<Caller> {
-    match owner {
-        Ok(uid) => uid.map(|uid| Caller { uid }),
+/// Whose the socket is that sends from `source`.
+pub(super) fn of_udp(source: SocketAddr) -> Owner {
+    owner(udp_owner(source))
+}
+
+impl Owner {
+    /// The user, if there is one.
+    pub(super) fn caller(self) -> Option<Caller> {
+        match self {
+            Self::User(caller) => Some(caller),
+            Self::Nobody | Self::Unknown => None,
+        }
+    }
+}
+
+fn owner(found: io::Result<Option<u32>>) -> Owner {
+    match found {
+        Ok(Some(uid)) => Owner::User(Caller { uid }),
+        Ok(None) => Owner::Nobody,
         Err(error) => {
             tracing::warn!(%error, "failed to learn whose a connection to the proxies is: it is refused");
-            None
+            Owner::Unknown
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::dialer::{self, DialError};
 pub(super) enum Refused {
     /// The user may not use the proxies.
     User,
+    /// The system did not say whose the connection is.
+    OwnerUnknown,
     /// It is not protected, and `allow_direct` is off.
     NotProtected,
     /// It leads to this machine itself, or to what trusts its own machine or network.
@@ -50,6 +52,7 @@ impl Refused {
     pub(super) fn socks_code(&self) -> Code {
         match self {
             Self::User | Self::NotProtected | Self::ThisMachine => Code::NotAllowed,
+            Self::OwnerUnknown => Code::GeneralFailure,
             Self::Dial(error) => dial_code(error),
         }
     }
@@ -57,7 +60,9 @@ impl Refused {
     /// The status of HTTP.
     pub(super) fn http_status(&self) -> StatusCode {
         match self {
-            Self::Dial(DialError::Disconnected | DialError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OwnerUnknown | Self::Dial(DialError::Disconnected | DialError::Busy) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Dial(DialError::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
             Self::Dial(DialError::Refused(refusal)) if is_out_of_reach(refusal) => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -82,6 +87,14 @@ impl Refused {
                 "this user may not use the connector: `allowed_users` in `[tunneling]` names others",
                 "ask your administrator for access",
             ),
+            Self::OwnerUnknown => Words {
+                reason: "owner_unknown",
+                title: "Too many connections at one time",
+                application: None,
+                rule: "the system did not say whose this connection is, mostly for want of descriptors"
+                    .to_owned(),
+                hint: "close connections that are not needed, and try again".to_owned(),
+            },
             Self::NotProtected => denied(
                 "not_protected",
                 "no application covers this destination, and `allow_direct` in `[proxy]` is off",
@@ -180,6 +193,7 @@ mod tests {
             (refusal(RefusalReason::PortNotAllowed), 2, 403, "port_not_allowed"),
             (refusal(RefusalReason::GatewayUnreachable), 4, 504, "gateway_unreachable"),
             (Refused::User, 2, 403, "user_not_allowed"),
+            (Refused::OwnerUnknown, 1, 503, "owner_unknown"),
             (Refused::NotProtected, 2, 403, "not_protected"),
             (Refused::ThisMachine, 2, 403, "this_machine"),
             (DialError::NotFound.into(), 4, 502, "not_found"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::admission::{Admission, Permit};
 use super::outbound::Outbound;
+use super::owner::Owner;
 use super::refusal::Refused;
-use crate::access::Caller;
 use crate::relay::Limits;
 
 /// How long a flow may rest. A session of a person may be left over night, so a day; what has been half closed for an
@@ -54,7 +54,7 @@ pub(super) struct Client {
     /// What it shares with the others.
     pub(super) shared: Arc<Shared>,
     /// Whose it is; nobody's is never allowed.
-    pub(super) caller: Option<Caller>,
+    pub(super) owner: Owner,
     /// Counted as long as it is kept.
     pub(super) permit: Permit,
 }
@@ -63,7 +63,15 @@ impl Client {
     /// Whether the user may use the proxies, as the settings are now.
     pub(super) fn is_allowed(&self) -> bool {
         let settings = self.shared.outbound.settings();
-        self.caller.is_some_and(|caller| settings.access.allows(caller))
+        self.owner.caller().is_some_and(|caller| settings.access.allows(caller))
+    }
+
+    /// Why the user may not use the proxies.
+    pub(super) fn refusal(&self) -> Refused {
+        match self.owner {
+            Owner::Unknown => Refused::OwnerUnknown,
+            Owner::User(_) | Owner::Nobody => Refused::User,
+        }
     }
 
     /// Waits until the user may no longer use the proxies.

@@ -41,7 +41,8 @@ pub(in crate::proxy) async fn serve(stream: TcpStream, client: Client) {
             let answer = if client.is_allowed() {
                 answer(&request, &settings)
             } else {
-                plain(StatusCode::FORBIDDEN, "Access denied: this user may not use the connector\n")
+                let refused = client.refusal();
+                plain(refused.http_status(), refused.words().title)
             };
             Ok::<_, Infallible>(answer)
         }

@@ -13,10 +13,9 @@ use tokio::task::JoinSet;
 use super::datagram;
 use super::handshake::Version;
 use super::reply::{Code, encode};
-use crate::access::Caller;
 use crate::dialer::{DialError, Protocol};
 use crate::proxy::outbound::{Outbound, Route};
-use crate::proxy::owner;
+use crate::proxy::owner::{self, Owner};
 use crate::proxy::refusal::Refused;
 use crate::proxy::shared::Client;
 use crate::proxy::target::Target;
@@ -43,7 +42,7 @@ pub(super) async fn serve(mut stream: TcpStream, client: &Client, port: u16) -> 
         peer: Peer {
             address: stream.peer_addr()?.ip(),
             port: (port != 0).then_some(port),
-            caller: client.caller,
+            owner: client.owner,
             checked: None,
         },
         outbound: client.shared.outbound.clone(),
@@ -78,7 +77,7 @@ struct Peer {
     address: IpAddr,
     /// Known from the first datagram on.
     port: Option<u16>,
-    caller: Option<Caller>,
+    owner: Owner,
     checked: Option<Instant>,
 }
 
@@ -153,7 +152,7 @@ impl Peer {
         }
         let now = Instant::now();
         if self.checked.is_none_or(|checked| now.duration_since(checked) > OWNER_HOLDS) {
-            if self.caller.is_none() || owner::of_udp(from) != self.caller {
+            if self.owner.caller().is_none() || owner::of_udp(from) != self.owner {
                 return false;
             }
             self.checked = Some(now);

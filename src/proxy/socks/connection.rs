@@ -39,7 +39,7 @@ async fn serve_client(mut stream: TcpStream, client: &Client) -> io::Result<()> 
     client.permit.establish();
     let Some((request, early)) = shaken.map_err(io::Error::from)?? else { return Ok(()) };
     if !client.is_allowed() {
-        return refuse(stream, client, request.version, &Refused::User).await;
+        return refuse(stream, client, request.version, &client.refusal()).await;
     }
     match request.command {
         Command::Connect(target) => connect(stream, client, request.version, target, early).await,
