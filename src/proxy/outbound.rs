@@ -37,6 +37,24 @@ pub(super) enum Route {
     Direct(Vec<IpAddr>),
 }
 
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Its octets.
+    pub(super) stream: Stream,
+    /// What it rests on.
+    pub(super) basis: Basis,
+}
+
+/// What an open connection rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// Policy, by which the engine ends it.
+    Policy,
+    /// The settings, which let this host be reached directly.
+    Settings(Host),
+}
+
 impl Outbound {
     /// The settings as they are now.
     pub(super) fn settings(&self) -> Arc<Settings> {
@@ -47,14 +65,31 @@ impl Outbound {
     ///
     /// # Errors
     /// Why it is refused, or could not be opened.
-    pub(super) async fn open(&self, target: &Target) -> Result<Stream, Refused> {
+    pub(super) async fn open(&self, target: &Target) -> Result<Opened, Refused> {
         let open = async {
             match self.route(&target.host, target.port).await? {
-                Route::Protected(addresses) => Ok(self.dialer.connect(&addresses, target.port).await?),
-                Route::Direct(addresses) => Ok(connect_directly(&addresses, target.port).await?),
+                Route::Protected(addresses) => {
+                    let stream = self.dialer.connect(&addresses, target.port).await?;
+                    Ok(Opened { stream, basis: Basis::Policy })
+                }
+                Route::Direct(addresses) => {
+                    let stream = connect_directly(&addresses, target.port).await?;
+                    Ok(Opened { stream, basis: Basis::Settings(target.host.clone()) })
+                }
             }
         };
         timeout(DIAL_LIMIT, open).await.unwrap_or(Err(DialError::TimedOut.into()))
+    }
+
+    /// Waits until the settings no longer allow a connection that rests on them.
+    pub(super) async fn withdrawn(&self, basis: &Basis) {
+        let Basis::Settings(host) = basis else { return std::future::pending().await };
+        let mut settings = self.settings.clone();
+        while settings.borrow_and_update().allows_directly(host) {
+            if settings.changed().await.is_err() {
+                return; // the proxies have ended
+            }
+        }
     }
 
     /// How `host` is reached. A name that is not protected is asked of the system, if it may be reached at all.

@@ -1,7 +1,8 @@
 //! What the proxies are to do, from the configuration.
 
 use crate::access::Access;
-use crate::config::{Config, Host, NamePattern, Secret};
+use crate::config::{self, Config, NamePattern, Secret};
+use crate::dialer::Host;
 
 use super::pac;
 
@@ -58,6 +59,12 @@ impl Settings {
         }
     }
 
+    /// Whether a host that is not protected may be connected to.
+    #[must_use]
+    pub(super) fn allows_directly(&self, host: &Host) -> bool {
+        self.allow_direct || matches!(host, Host::Name(name) if self.excludes(name))
+    }
+
     /// Whether no proxy is to run.
     #[must_use]
     pub fn is_off(&self) -> bool {
@@ -82,14 +89,14 @@ impl Credentials {
 fn rules(config: &Config) -> pac::Rules {
     let hosts = || config.applications.iter().flat_map(|application| &application.hosts);
     let names = hosts().filter_map(|host| match host {
-        Host::Name(pattern) => Some(pattern.clone()),
-        Host::Address(_) | Host::Network(_) => None,
+        config::Host::Name(pattern) => Some(pattern.clone()),
+        config::Host::Address(_) | config::Host::Network(_) => None,
     });
     let zones = config.split_dns.iter().map(|zone| NamePattern::Suffix(zone.domain.clone()));
     pac::Rules {
         protected: names.chain(zones).collect(),
         unprotected: config.exclude_domains.clone(),
-        networks: hosts().filter_map(Host::prefix).collect(),
+        networks: hosts().filter_map(config::Host::prefix).collect(),
         search: config.search_domains.clone(),
     }
 }

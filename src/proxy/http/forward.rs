@@ -12,6 +12,7 @@ use super::page::{self, Format};
 use super::upstream::{Sent, Upstream};
 use super::{Body, Connection, headers, tunnel};
 use crate::dialer::DialError;
+use crate::proxy::outbound::Basis;
 use crate::proxy::refusal::Refused;
 use crate::proxy::target::Target;
 
@@ -26,8 +27,8 @@ pub(super) async fn answer(
     let near = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
     let (mut head, body) = request.into_parts();
     headers::prepare_request(&mut head, wants_upgrade);
-    let mut response = match send(&connection, Request::from_parts(head, body), &target).await {
-        Ok(response) => response,
+    let (mut response, basis) = match send(&connection, Request::from_parts(head, body), &target).await {
+        Ok(answered) => answered,
         Err(refused) => {
             connection.client.count(&refused);
             return page::refusal(&refused, &target.to_string(), format);
@@ -39,7 +40,7 @@ pub(super) async fn answer(
             return page::refusal(&unasked_upgrade(), &target.to_string(), format);
         };
         let far = hyper::upgrade::on(&mut response);
-        tokio::spawn(tunnel::between(near, far, connection));
+        tokio::spawn(tunnel::between(near, far, basis, connection));
     }
     headers::prepare_response(response.headers_mut(), is_upgrade);
     response.map(Either::Left)
@@ -50,25 +51,28 @@ async fn send(
     connection: &Connection,
     mut request: Request<Incoming>,
     target: &Target,
-) -> Result<Response<Incoming>, Refused> {
+) -> Result<(Response<Incoming>, Basis), Refused> {
     // requests of one client come one after the other, so nobody else waits for it
     let mut kept = connection.upstream.lock().await;
     if let Some(mut upstream) = kept.take().filter(|upstream| upstream.serves(target)) {
         match upstream.send(request).await {
             Sent::Answered(response) => {
+                let basis = upstream.basis().clone();
                 *kept = Some(upstream);
-                return Ok(response);
+                return Ok((response, basis));
             }
             Sent::Unsent(unsent) => request = *unsent,
             Sent::Failed(error) => return Err(failure(error)),
         }
     }
-    let stream = connection.client.shared.outbound.open(target).await?;
-    let mut upstream = Upstream::new(target.clone(), stream).await.map_err(failure)?;
+    let outbound = &connection.client.shared.outbound;
+    let opened = outbound.open(target).await?;
+    let mut upstream = Upstream::new(target.clone(), opened, outbound.clone()).await.map_err(failure)?;
     match upstream.send(request).await {
         Sent::Answered(response) => {
+            let basis = upstream.basis().clone();
             *kept = Some(upstream);
-            Ok(response)
+            Ok((response, basis))
         }
         Sent::Unsent(_) => Err(DialError::from(io::Error::from(io::ErrorKind::ConnectionReset)).into()),
         Sent::Failed(error) => Err(failure(error)),

@@ -6,12 +6,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
 use super::MOST_BUFFERED;
-use crate::dialer::Stream;
+use crate::proxy::outbound::{Basis, Opened, Outbound};
 use crate::proxy::target::Target;
 
 /// A connection to a host.
 pub(super) struct Upstream {
     target: Target,
+    basis: Basis,
     sender: SendRequest<Incoming>,
 }
 
@@ -27,18 +28,28 @@ pub(super) enum Sent {
 
 impl Upstream {
     /// Begins to speak HTTP on a connection to `target`.
-    pub(super) async fn new(target: Target, stream: Stream) -> hyper::Result<Self> {
+    pub(super) async fn new(target: Target, opened: Opened, outbound: Outbound) -> hyper::Result<Self> {
+        let Opened { stream, basis } = opened;
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .max_buf_size(MOST_BUFFERED)
             .handshake(TokioIo::new(stream))
             .await?;
+        let rests_on = basis.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "an HTTP connection to a host ended badly");
+            tokio::select! {
+                ended = connection.with_upgrades() => if let Err(error) = ended {
+                    tracing::debug!(%error, "an HTTP connection to a host ended badly");
+                },
+                () = outbound.withdrawn(&rests_on) => {}
             }
         });
-        Ok(Self { target, sender })
+        Ok(Self { target, basis, sender })
+    }
+
+    /// What the connection rests on.
+    pub(super) fn basis(&self) -> &Basis {
+        &self.basis
     }
 
     /// Whether the next request to `target` may be sent here.

@@ -86,6 +86,8 @@ impl Association<'_> {
         let mut near_buffer = vec![0; ROOM];
         let mut far_buffer = vec![0; ROOM];
         let mut failures = 0;
+        let mut settings = self.outbound.settings.clone();
+        settings.mark_unchanged();
         loop {
             tokio::select! {
                 received = self.near.recv_from(&mut near_buffer) => match received {
@@ -104,6 +106,10 @@ impl Association<'_> {
                     Err(_) => failures += 1,
                 },
                 Some(found) = self.look_ups.join_next() => self.note(found).await,
+                Ok(()) = settings.changed() => {
+                    self.look_ups.abort_all();
+                    self.hosts.forget_direct();
+                }
             }
         }
     }

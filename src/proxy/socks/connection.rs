@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::associate;
 use super::handshake::{Command, Handshake, Request, Step, Version};
 use super::reply::{Code, NOWHERE, encode};
+use crate::proxy::outbound::Opened;
 use crate::proxy::refusal::Refused;
 use crate::proxy::shared::{Client, FLOW_LIMITS};
 use crate::proxy::target::Target;
@@ -88,13 +89,17 @@ async fn connect(
     target: Target,
     up: Vec<u8>,
 ) -> io::Result<()> {
-    let far = match client.shared.outbound.open(&target).await {
+    let outbound = &client.shared.outbound;
+    let Opened { stream: far, basis } = match outbound.open(&target).await {
         Ok(far) => far,
         Err(refused) => return refuse(stream, client, version, &refused).await,
     };
     drop(target);
     stream.write_all(&encode(version, Code::Succeeded, NOWHERE)).await?;
-    relay(stream, far, Early { up, down: Vec::new() }, FLOW_LIMITS).await;
+    tokio::select! {
+        _ = relay(stream, far, Early { up, down: Vec::new() }, FLOW_LIMITS) => {}
+        () = outbound.withdrawn(&basis) => {}
+    }
     Ok(())
 }
 

@@ -95,6 +95,17 @@ impl Hosts {
         }
     }
 
+    /// Forgets what is reached directly, refused or still sought: with its next datagram each is judged anew.
+    pub(super) fn forget_direct(&mut self) {
+        self.hosts.retain(|_, host| match host {
+            Host::Known(_, Way::Protected) => true,
+            Host::Known(_, Way::Direct) | Host::Sought(_) | Host::Refused => false,
+        });
+        self.order.retain(|address| self.hosts.contains_key(address));
+        self.written.retain(|_, address| self.hosts.contains_key(address));
+        self.direct = [None, None];
+    }
+
     /// How the client wrote an address that it has sent to.
     pub(super) fn address_of(&self, from: SocketAddr) -> Option<&[u8]> {
         self.written.get(&from).map(Vec::as_slice)
@@ -163,5 +174,29 @@ fn keep(waiting: &mut Vec<Vec<u8>>, payload: &[u8]) {
     let octets: usize = waiting.iter().map(Vec::len).sum();
     if waiting.len() < MOST_WAITING && octets + payload.len() <= MOST_WAITING_OCTETS {
         waiting.push(payload.to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::dialer::Catalogue;
+
+    #[tokio::test]
+    async fn what_is_reached_directly_is_judged_anew_once_it_is_forgotten() {
+        let far = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (to, (dialer, _switch)) =
+            (far.local_addr().unwrap(), Dialer::new(Arc::new(Catalogue::default())));
+        let mut hosts = Hosts::default();
+        assert!(!hosts.send(b"far", b"first").await && hosts.wait(b"far", b"first"));
+        hosts.open(&dialer, b"far".to_vec(), to, Way::Direct).await;
+        let mut buffer = [0; 16];
+        assert_eq!(far.recv(&mut buffer).await.unwrap(), 5);
+        assert!(hosts.send(b"far", b"second").await && hosts.address_of(to).is_some());
+        hosts.forget_direct();
+        assert!(!hosts.send(b"far", b"third").await, "it is a new host");
+        assert!(hosts.address_of(to).is_none(), "its replies are no longer delivered");
     }
 }
