@@ -23,24 +23,18 @@ pub(crate) struct Translation {
 /// Rewrites `packet` in place. `is_unfinished`: its transport checksum is the pseudo-header's sum that offload leaves.
 /// False when families differ; the packet is then as it was.
 pub(crate) fn translate(packet: &mut [u8], facts: &Facts, to: &Translation, is_unfinished: bool) -> bool {
-    if facts.source.is_ipv4() != to.source.is_ipv4() || facts.source.is_ipv4() != to.destination.is_ipv4() {
-        return false;
-    }
-    let old = checksum::address(facts.source) + checksum::address(facts.destination);
-    let new = checksum::address(to.source) + checksum::address(to.destination);
-    write_addresses(packet, to.source, to.destination, old, new);
-    let (old_ports, new_ports) = write_ports(packet, facts, to);
+    let Some(of_addresses) = write_addresses(packet, facts, to) else { return false };
+    let of_ports = write_ports(packet, facts, to);
     let Some(field) = facts.checksum_at().filter(|_| facts.transport != Transport::Fragment) else {
         return true;
     };
-    let covers_addresses = facts.protocol != crate::packet::ICMP;
-    let (old, new) = if covers_addresses { (old, new) } else { (0, 0) };
+    let of_addresses = if facts.protocol == crate::packet::ICMP { 0 } else { of_addresses };
     let field = &mut packet[field..field + 2];
     match facts.protocol {
         crate::packet::UDP if field == [0, 0] && !is_unfinished => {} // none was computed (RFC 768)
-        _ if is_unfinished => checksum::adjust_unfinished(field, old, new),
+        _ if is_unfinished => checksum::adjust_unfinished(field, of_addresses),
         _ => {
-            checksum::adjust_finished(field, old + old_ports, new + new_ports);
+            checksum::adjust_finished(field, of_addresses + of_ports);
             if facts.protocol == crate::packet::UDP && field == [0, 0] {
                 field.fill(0xff);
             }
@@ -49,40 +43,49 @@ pub(crate) fn translate(packet: &mut [u8], facts: &Facts, to: &Translation, is_u
     true
 }
 
-fn write_addresses(packet: &mut [u8], source: IpAddr, destination: IpAddr, old: u64, new: u64) {
-    match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            packet[12..16].copy_from_slice(&source.octets());
-            packet[16..20].copy_from_slice(&destination.octets());
-            checksum::adjust_finished(&mut packet[10..12], old, new);
+/// By how much the sum of the addresses changes. `None`: the families differ, and nothing was written.
+fn write_addresses(packet: &mut [u8], facts: &Facts, to: &Translation) -> Option<u64> {
+    match (facts.is_ipv6(), to.source, to.destination) {
+        (false, IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let header: &mut [u8; 20] = packet.first_chunk_mut()?;
+            let change = write(&mut header[12..], [source.octets(), destination.octets()].as_flattened());
+            checksum::adjust_finished(&mut header[10..12], change);
+            Some(change)
         }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            packet[8..24].copy_from_slice(&source.octets());
-            packet[24..40].copy_from_slice(&destination.octets());
+        (true, IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let header: &mut [u8; 40] = packet.first_chunk_mut()?;
+            Some(write(&mut header[8..], [source.octets(), destination.octets()].as_flattened()))
         }
-        _ => {}
+        _ => None,
     }
 }
 
-/// Writes the ports and returns the sums of the old and the new ones.
-fn write_ports(packet: &mut [u8], facts: &Facts, to: &Translation) -> (u64, u64) {
+/// Writes `new` over bytes of the same length; by how much their sum changes.
+#[inline]
+fn write(bytes: &mut [u8], new: &[u8]) -> u64 {
+    let change = checksum::change(checksum::sum(bytes), checksum::sum(new));
+    bytes.copy_from_slice(new);
+    change
+}
+
+/// By how much the sum of the ports changes; most often they stay.
+fn write_ports(packet: &mut [u8], facts: &Facts, to: &Translation) -> u64 {
     let at = facts.transport_at;
-    let (mut old, mut new) = (0, 0);
-    let mut write = |at: usize, port: Option<u16>| {
-        let Some(port) = port else { return };
-        old += checksum::sum(&packet[at..at + 2]);
-        packet[at..at + 2].copy_from_slice(&port.to_be_bytes());
-        new += checksum::word(port);
+    let mut change = 0;
+    let mut put = |at: usize, port: Option<u16>| {
+        if let Some(port) = port.map(u16::to_be_bytes).filter(|port| packet[at..at + 2] != *port) {
+            change += write(&mut packet[at..at + 2], &port);
+        }
     };
     match facts.transport {
         Transport::Tcp(_) | Transport::Udp { .. } => {
-            write(at, to.source_port);
-            write(at + 2, to.destination_port);
+            put(at, to.source_port);
+            put(at + 2, to.destination_port);
         }
-        Transport::Echo { .. } => write(at + 4, to.source_port.or(to.destination_port)),
+        Transport::Echo { .. } => put(at + 4, to.source_port.or(to.destination_port)),
         Transport::Error | Transport::Fragment | Transport::Other => {}
     }
-    (old, new)
+    change
 }
 
 #[cfg(test)]

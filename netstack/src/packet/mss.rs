@@ -21,11 +21,20 @@ pub fn headers(is_ipv6: bool) -> u16 {
 /// it is never raised, and its checksum follows. `is_unfinished`: the checksum is the pseudo-header's sum that offload
 /// leaves, which does not cover options. Returns the size in bytes of the packets that the other side may send now;
 /// `None`: no SYN, nothing was changed.
+#[inline]
 pub fn clamp(packet: &mut [u8], facts: &Facts, most: usize, is_unfinished: bool) -> Option<u16> {
-    let Transport::Tcp(tcp) = facts.transport else { return None };
-    if !tcp.has(Tcp::SYN) {
-        return None;
+    match &facts.transport {
+        Transport::Tcp(tcp) if tcp.has(Tcp::SYN) => clamp_syn(packet, facts, tcp, most, is_unfinished),
+        Transport::Tcp(_)
+        | Transport::Udp { .. }
+        | Transport::Echo { .. }
+        | Transport::Error
+        | Transport::Fragment
+        | Transport::Other => None,
     }
+}
+
+fn clamp_syn(packet: &mut [u8], facts: &Facts, tcp: &Tcp, most: usize, is_unfinished: bool) -> Option<u16> {
     let headers = headers(facts.is_ipv6());
     let most = u16::try_from(most).unwrap_or(u16::MAX).saturating_sub(headers).max(1);
     let options = facts.transport_at + 20..facts.transport_at + tcp.header_length;
@@ -46,7 +55,7 @@ fn write(packet: &mut [u8], facts: &Facts, options: Range<usize>, at: usize, siz
     packet[at..at + 2].copy_from_slice(&size.to_be_bytes());
     let new = checksum::sum(&packet[options]);
     if let Some(field) = facts.checksum_at().filter(|_| !is_unfinished) {
-        checksum::adjust_finished(&mut packet[field..field + 2], old, new);
+        checksum::adjust_finished(&mut packet[field..field + 2], checksum::change(old, new));
     }
 }
 

@@ -298,7 +298,7 @@ fn echoed(packet: &[u8]) -> Vec<u8> {
     out[facts.transport_at] = if facts.is_ipv6() { 129 } else { 0 };
     let new = checksum::sum(&out[facts.transport_at..facts.transport_at + 2]);
     let field = facts.transport_at + 2;
-    checksum::adjust_finished(&mut out[field..field + 2], old, new);
+    checksum::adjust_finished(&mut out[field..field + 2], checksum::change(old, new));
     out
 }
 
