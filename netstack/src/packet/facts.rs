@@ -91,6 +91,14 @@ impl Facts {
     /// Reads a whole packet; `None` when it is malformed, or asks to be routed past its destination (source routing
     /// would lead around what the destination is granted; RFC 7126 section 4.3, RFC 5095).
     pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let Some((protocol, transport_at, length)) = plain(bytes) else { return Self::parse_any(bytes) };
+        let (source, destination) = addresses(bytes)?;
+        let transport = transport(protocol, bytes.get(transport_at..length)?, true)?;
+        Some(Self { source, destination, protocol, transport_at, length, transport })
+    }
+
+    /// The same for packets of every kind.
+    fn parse_any(bytes: &[u8]) -> Option<Self> {
         let slice = IpSlice::from_slice(bytes).ok()?;
         let payload = slice.payload();
         let transport_at = payload.payload.as_ptr() as usize - bytes.as_ptr() as usize;
@@ -176,6 +184,33 @@ impl Facts {
         };
         Some(self.transport_at + offset)
     }
+}
+
+/// Protocol, start of the transport header and length of a packet as most are: whole, TCP, UDP or ICMP, without IPv4
+/// options or IPv6 extensions.
+#[inline]
+fn plain(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+    /// Version 4 and a header of five words (RFC 791, section 3.1).
+    const V4_WITHOUT_OPTIONS: u8 = 0x45;
+    let word = |high: u8, low: u8| usize::from(u16::from_be_bytes([high, low]));
+    let (protocol, transport_at, length) = match *bytes.first()? {
+        V4_WITHOUT_OPTIONS => {
+            let header: &[u8; 20] = bytes.first_chunk()?;
+            let is_fragment = (header[6] & 0x3f) | header[7] != 0;
+            let protocol = (!is_fragment && header[9] != ICMPV6).then_some(header[9])?;
+            (protocol, 20, word(header[2], header[3]))
+        }
+        first if first >> 4 == 6 => {
+            let header: &[u8; 40] = bytes.first_chunk()?;
+            let payload = word(header[4], header[5]);
+            let protocol = (payload > 0 && header[6] != ICMP).then_some(header[6])?;
+            (protocol, 40, 40 + payload)
+        }
+        _ => return None,
+    };
+    let is_plain =
+        matches!(protocol, TCP | UDP | ICMP | ICMPV6) && (transport_at..=bytes.len()).contains(&length);
+    is_plain.then_some((protocol, transport_at, length))
 }
 
 /// Source and destination of a packet whose fixed header is whole.
@@ -348,6 +383,27 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Facts::parse(&bytes);
             let _ = Facts::parse_quoted(&bytes);
+        }
+
+        #[test]
+        fn the_short_way_reads_the_same_as_the_long_one(
+            is_ipv6: bool,
+            first in prop_oneof![3 => Just(None), 1 => any::<u8>().prop_map(Some)],
+            protocol in prop_oneof![Just(TCP), Just(UDP), Just(ICMP), Just(ICMPV6), any::<u8>()],
+            length in prop_oneof![Just(0i32), -70..70i32],
+            fragment in prop_oneof![3 => Just(0u16), 1 => any::<u16>()],
+            rest in proptest::collection::vec(any::<u8>(), 20..120),
+        ) {
+            let mut bytes = rest;
+            bytes[0] = first.unwrap_or(if is_ipv6 { 0x60 } else { 0x45 });
+            let (length_at, protocol_at, header) = if is_ipv6 { (4, 6, 40) } else { (2, 9, 0) };
+            let said = (bytes.len() as i32 - header + length).max(0) as u16;
+            bytes[length_at..length_at + 2].copy_from_slice(&said.to_be_bytes());
+            bytes[protocol_at] = protocol;
+            if !is_ipv6 {
+                bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
+            }
+            prop_assert_eq!(Facts::parse(&bytes), Facts::parse_any(&bytes));
         }
     }
 }
