@@ -134,9 +134,7 @@ impl Conntrack {
         now: Instant,
     ) -> Option<&mut Flow> {
         let flow = self.flows.get_mut(index as usize)?.as_mut()?;
-        let before = flow.tcp;
-        flow.note(side, transport, payload, now);
-        if flow.tcp != before {
+        if flow.note(side, transport, payload, now) {
             self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at);
         }
         Some(flow)

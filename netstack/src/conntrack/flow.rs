@@ -105,18 +105,28 @@ impl Flow {
         }
     }
 
-    /// Takes note of a packet from `side`, of `payload` bytes behind the transport header.
-    pub fn note(&mut self, side: Side, transport: &Transport, payload: usize, now: Instant) {
+    /// Takes note of a packet from `side`, of `payload` bytes behind the transport header. Whether the TCP state is
+    /// another one now.
+    #[inline]
+    pub fn note(&mut self, side: Side, transport: &Transport, payload: usize, now: Instant) -> bool {
         self.last_seen = now;
         if side == Side::Remote {
             self.is_answered = true;
         }
-        if let Transport::Tcp(tcp) = transport {
-            self.note_tcp(side, tcp, payload);
+        match transport {
+            Transport::Tcp(tcp) => {
+                self.note_numbers(side, tcp, payload);
+                self.note_state(side, tcp)
+            }
+            Transport::Udp { .. }
+            | Transport::Echo { .. }
+            | Transport::Error
+            | Transport::Fragment
+            | Transport::Other => false,
         }
     }
 
-    fn note_tcp(&mut self, side: Side, tcp: &Tcp, payload: usize) {
+    fn note_numbers(&mut self, side: Side, tcp: &Tcp, payload: usize) {
         let counted = payload as u32 + u32::from(tcp.has(Tcp::SYN)) + u32::from(tcp.has(Tcp::FIN));
         let behind = tcp.sequence.wrapping_add(counted);
         match side {
@@ -141,6 +151,14 @@ impl Flow {
                 }
             }
         }
+    }
+
+    fn note_state(&mut self, side: Side, tcp: &Tcp) -> bool {
+        let is_within = tcp.flags & (Tcp::SYN | Tcp::FIN | Tcp::RST) == 0;
+        if is_within && self.tcp != TcpState::Opening {
+            return false;
+        }
+        let before = self.tcp;
         self.tcp = match self.tcp {
             _ if tcp.has(Tcp::RST) => TcpState::Closed,
             TcpState::Closed if tcp.has(Tcp::SYN) && side == Side::Device => TcpState::Opening,
@@ -152,6 +170,7 @@ impl Flow {
             TcpState::HalfClosed(first) => TcpState::HalfClosed(first),
             TcpState::Closed => TcpState::Closed,
         };
+        self.tcp != before
     }
 
     fn note_repeat(&mut self, tcp: &Tcp, payload: usize, behind: u32) {

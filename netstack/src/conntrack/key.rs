@@ -1,11 +1,12 @@
 //! How flows are found: by what the device sees, and by what the tunnel carries.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use crate::packet::facts::Facts;
 
 /// A flow as the device sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceKey {
     /// Transport protocol (IANA number).
     pub protocol: u8,
@@ -20,7 +21,7 @@ pub struct DeviceKey {
 }
 
 /// A flow as the tunnel carries it. Our own address is implied by gateway and family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TunnelKey {
     /// Which gateway.
     pub gateway: u32,
@@ -32,6 +33,44 @@ pub struct TunnelKey {
     pub remote: IpAddr,
     /// The port there; 0 for an echo.
     pub remote_port: u16,
+}
+
+/// In as few and as wide words as hold it: it is looked for with each packet.
+impl Hash for DeviceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (source, destination) = (bits(self.source), bits(self.destination));
+        let ports = u128::from(self.source_port) << 16 | u128::from(self.destination_port);
+        let rest = ports << 8 | u128::from(self.protocol);
+        if self.source.is_ipv6() {
+            state.write_u128(source);
+            state.write_u128(destination);
+            state.write_u128(rest);
+        } else {
+            state.write_u128((source << 32 | destination) << 64 | rest);
+        }
+    }
+}
+
+/// Likewise.
+impl Hash for TunnelKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ports = u128::from(self.local_port) << 16 | u128::from(self.remote_port);
+        let rest = (ports << 8 | u128::from(self.protocol)) << 32 | u128::from(self.gateway);
+        if self.remote.is_ipv6() {
+            state.write_u128(bits(self.remote));
+            state.write_u128(rest);
+        } else {
+            state.write_u128(bits(self.remote) << 96 | rest);
+        }
+    }
+}
+
+/// An address as a number.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 impl DeviceKey {
