@@ -70,6 +70,31 @@ def refused(host, port, count):
     print(json.dumps({"took_ms": took, "said": said}))
 
 
+def echo(address, port):
+    """Answers the first byte of every connection with the same byte."""
+    server = socket.create_server((address, int(port)), backlog=64)
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(connection.recv(1))
+            connection.recv(1)
+
+
+def connect(host, port, count):
+    """Connections one after the other, a byte there and back on each: the median and the 99th percentile, in us."""
+    took = []
+    for _ in range(int(count)):
+        start = time.perf_counter_ns()
+        with socket.create_connection((host, int(port)), 5) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(b"x")
+            if connection.recv(1) != b"x":
+                sys.exit("no echo")
+            took.append((time.perf_counter_ns() - start) / 1e3)
+    took.sort()
+    print(json.dumps({"p50_us": took[len(took) // 2], "p99_us": took[len(took) * 99 // 100]}))
+
+
 def read_resolv_conf():
     """The text of the file that names the resolvers."""
     with open("/etc/resolv.conf") as file:
@@ -77,4 +102,5 @@ def read_resolv_conf():
 
 
 if __name__ == "__main__":
-    {"serve": serve, "first-byte": first_byte, "refused": refused}[sys.argv[1]](*sys.argv[2:])
+    programs = {"serve": serve, "first-byte": first_byte, "refused": refused, "echo": echo, "connect": connect}
+    programs[sys.argv[1]](*sys.argv[2:])

@@ -99,11 +99,38 @@ def reference_clients(world):
     return found
 
 
+class Floor:
+    """The least that a tunnel can cost: `benches/floor`, whose both ends are alike."""
+
+    name = "floor"
+
+    def __init__(self, world, binary, role="client", address=w.CLIENT_ADDRESS, network=w.INTERNAL_NETWORK,
+                 peer=w.GATEWAY_ENDPOINT):
+        self.world, self.binary, self.role = world, binary, role
+        self.address, self.network, self.peer = address, network, peer
+
+    def start(self):
+        """Starts it and sets address and route of the link that it made."""
+        process = self.world.start(self.role, self.binary, f"fl{self.role[0]}", "51820", self.peer)
+        self.world.until("the floor starts", lambda: open(process.log).read().endswith("\n"), process)
+        link = open(process.log).read().split()[-1]
+        for words in (("addr", "add", f"{self.address}/32", "dev", link),
+                      ("link", "set", link, "mtu", str(w.TUNNEL_MTU), "up"),
+                      ("route", "add", self.network, "dev", link)):
+            subprocess.run(["ip", "-n", self.world.spaces[self.role], *words], check=True)
+        return process
+
+
 def connector_binary(given):
-    """The program to measure: what was given, or the release build of this repository."""
+    """The connector to measure: what was given, or the release build of this repository."""
+    return program("openztna-client-connector", given)
+
+
+def program(name, given=None):
+    """A program of this repository: what was given, or the release build."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(root, "target"))
-    binary = os.path.abspath(given or os.path.join(target, "release", "openztna-client-connector"))
+    binary = os.path.abspath(given or os.path.join(target, "release", name))
     if not os.access(binary, os.X_OK):
-        sys.exit(f"error: no program at `{binary}`\nhint: cargo build --release, or --binary FILE")
+        sys.exit(f"error: no program at `{binary}`\nhint: cargo build --release --workspace --bins")
     return binary

@@ -1,131 +1,125 @@
 #!/usr/bin/env python3
-"""Throughput and latency of the connector beside wireguard-go, in turns: A B A B …
+"""The connector beside other WireGuard clients and beside the floor, in turns: A B A B …
 
-Each arm of a round gets a fresh gateway (Debian's wireguard-go), then one TCP stream up and down by iperf3 to an
-address and, for the connector, to a name, and 500 pings. The figure to compare is CPU seconds of the client process
-for 10^9 bytes of payload that arrived: client, gateway and both iperf3 share the machine, so Gbit/s is the sum of all
-their costs and varies with what else the machine does.
+Each arm of a round gets a fresh gateway, then TCP streams by iperf3, datagrams, pings and connections. The figure to
+compare is CPU seconds of the client's process for 10^9 bytes of payload that arrived: client, gateway and both iperf3
+share the machine, so Gbit/s is the sum of all their costs and varies with what else the machine does.
+
+All WireGuard clients have the same gateway, `openztna-gateway` with kernel egress unless told otherwise: one that sends
+datagrams one by one makes every client's download dear. The floor has an end of its own kind. The arms "gateway, …" are
+the same connector; what is compared there is the gateway's CPU.
 """
 
-import argparse
-import json
-import os
-import re
 import statistics
-import subprocess
 import sys
+import os
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import figures, world as w  # noqa: E402
-from harness.clients import Connector, connector_binary, reference_clients  # noqa: E402
+from harness import chart, figures, loads, rounds, world as w  # noqa: E402
+from harness.clients import Connector, Floor, connector_binary, program, reference_clients  # noqa: E402
+from harness.gateways import FloorGateway, OurGateway, WireguardGo  # noqa: E402
 
 NAME = "files.corp.example.com"
-CPU_BAR = 0.6
+TESTS = {
+    "tcp up": dict(streams=1), "tcp down": dict(streams=1, is_down=True),
+    "tcp4 up": dict(streams=4), "tcp4 down": dict(streams=4, is_down=True),
+}
+DATAGRAMS = {"udp 64": 64, "udp 1400": 1400}
+# What is compared in which test, and how it is called.
+METRICS = {**{test: ("client_s_per_GB", "CPU s/GB") for test in TESTS},
+           **{test: ("client_us_each", "CPU us each") for test in DATAGRAMS},
+           "ping": ("p50_us", "p50 us"), "connect": ("p50_us", "p50 us")}
+# Of the floor in the same run.
+BARS = {"tcp up": 1.25, "tcp down": 1.25, "tcp4 up": 1.25, "tcp4 down": 1.25, "udp 64": 1.5, "udp 1400": 1.2,
+        "ping": 1.1, "connect": 1.1}
+# Of Debian's wireguard-go.
+PEER_BAR = 0.3
 
 
 def main():
-    options = parse()
+    parser = rounds.options(__doc__, seconds=4)
+    parser.add_argument("--test", action="append", help="only this test (several times for several)")
+    parser.add_argument("--gateway", choices=["ours", "wireguard-go"], default="ours", help="of the WireGuard clients")
+    parser.add_argument("--chart", help="write a picture of CPU for each GB to this file, as SVG")
+    given = parser.parse_args()
     for line in figures.machine():
         print(line)
     world = w.World(["iperf3", "ping"])
-    arms = [Connector(world, connector_binary(options.binary)), *reference_clients(world)]
-    rows = []
-    try:
-        for round_number in range(options.rounds):
-            for arm in arms:
-                try:
-                    rows += measure(world, arm, round_number, options.seconds)
-                except RuntimeError as error:
-                    print(f"failed: {arm.name}: {error}", file=sys.stderr)
-    finally:
-        world.close()
-    figures.keep(options.json, rows)
-    report(rows, [arm.name for arm in arms])
+    arms = arms_of(world, given)
+    rows = rounds.run(world, arms, given, lambda *of: tests(world, given, *of))
+    names = [arm.name for arm in arms if not given.arm or arm.name in given.arm]
+    report(rows, names)
+    if given.chart:
+        chart.write(given.chart, "CPU seconds of the client for 1 GB (less is better)", [
+            (arm, {test: statistics.median(found) for test in ("tcp up", "tcp down")
+                   if (found := rounds.values(rows, arm, test, "client_s_per_GB"))})
+            for arm in names if not arm.startswith("gateway")])
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", help="the connector (default: the release build)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="length of each iperf3 run")
-    parser.add_argument("--json", help="append every single measurement to this file")
-    return parser.parse_args()
+def arms_of(world, given):
+    binary, floor = connector_binary(given.binary), program("floor")
+    kernel = OurGateway(world, "kernel")
+    arms = [Floor(world, floor), Connector(world, binary), *reference_clients(world)]
+    for arm in arms:
+        arm.gateway = kernel if given.gateway == "ours" else WireguardGo(world)
+    arms[0].gateway = FloorGateway(world, floor)
+    userspace = Connector(world, binary)
+    userspace.name, userspace.gateway = "gateway, userspace", OurGateway(world, "userspace")
+    return [*arms, userspace]
 
 
-def measure(world, arm, round_number, seconds):
-    """One arm of one round: started, measured, stopped. A test that fails is said and left out."""
-    rows, client, gateway = [], None, world.start_gateway()
-    try:
-        client = arm.start()
-        world.until(f"{arm.name} reaches the internal host",
-                    lambda: world.run("client", "ping", "-c", 1, "-W", 1, w.INTERNAL_HOST), client)
-        tests = [("up", w.INTERNAL_HOST, ()), ("down", w.INTERNAL_HOST, ("-R",))]
-        if isinstance(arm, Connector):
-            world.until("names resolve", lambda: world.run("client", "ping", "-c", 1, "-W", 1, NAME), client)
-            tests += [("up by name", NAME, ()), ("down by name", NAME, ("-R",))]
-        for test, host, extra in tests:
-            try:
-                row = throughput(world, client, host, seconds, extra)
-            except (RuntimeError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
-                print(f"failed: {arm.name} {test}: {error}", file=sys.stderr)
-                continue
-            rows.append({"arm": arm.name, "test": test, "round": round_number, **row})
-        rows.append({"arm": arm.name, "test": "ping", "round": round_number, **latency(world),
-                     "resident_MiB": figures.status_number(client.pid, "VmRSS") / 1024})
-    finally:
-        if client:
-            world.stop(client)
-        world.stop(gateway)
-    for row in rows:
-        print("#", " ".join(f"{key}={value:.3f}" if isinstance(value, float) else str(value)
-                            for key, value in row.items()), file=sys.stderr)
-    return rows
+def tests(world, given, arm, client, gateway):
+    """The tests of one arm, after it is reachable."""
+    world.until(f"{arm.name} reaches the internal host",
+                lambda: world.run("client", "ping", "-c", 1, "-W", 1, w.INTERNAL_HOST), client)
 
+    def meter():
+        return loads.Meter(client=client, gateway=gateway)
 
-def throughput(world, client, host, seconds, extra):
-    """One iperf3 run against a server that serves once."""
-    server = world.start("internal", "iperf3", "-s", "-1", "-B", w.INTERNAL_HOST)
-    world.until("iperf3 listens", lambda: "LISTEN" in world.run("internal", "ss", "-Htln", "sport = 5201"), server)
-    before = figures.cpu_seconds(client.pid)
-    try:
-        output = world.run("client", "iperf3", "-J", "-c", host, "-t", seconds, *extra, timeout=seconds + 20)
-        cpu = figures.cpu_seconds(client.pid) - before
-    finally:
-        world.stop(server)
-    arrived = json.loads(output)["end"]["sum_received"]
-    return {"cpu_s_per_GB": cpu / (arrived["bytes"] / 1e9), "Gbit_s": arrived["bits_per_second"] / 1e9}
-
-
-def latency(world):
-    """Round trips of 500 pings of 64 bytes, one each 2 ms, in microseconds."""
-    output = world.run("client", "ping", "-i", "0.002", "-c", 500, w.INTERNAL_HOST)
-    times = sorted(float(found) * 1e3 for found in re.findall(r"time=([\d.]+)", output))
-    return {"p50_us": times[len(times) // 2], "p99_us": times[len(times) * 99 // 100]}
+    every = {test: lambda options=options: loads.tcp(world, meter(), given.seconds, **options)
+             for test, options in TESTS.items()}
+    if arm.name == "connector":
+        world.until("names resolve", lambda: world.run("client", "ping", "-c", 1, "-W", 1, NAME) or True, client)
+        every["by name up"] = lambda: loads.tcp(world, meter(), given.seconds, NAME)
+        every["by name down"] = lambda: loads.tcp(world, meter(), given.seconds, NAME, is_down=True)
+    if not arm.name.startswith("gateway"):
+        for test, size in DATAGRAMS.items():
+            every[test] = lambda size=size: loads.loss_free(world, meter, size)
+        every["ping"] = lambda: {**loads.ping(world), "resident_MiB": figures.status_number(client.pid, "VmRSS") / 1024}
+        every["connect"] = lambda: loads.connections(world, meter())
+    return [(test, measure) for test, measure in every.items() if not given.test or test in given.test]
 
 
 def report(rows, arms):
-    def values(arm, test, metric):
-        return [row[metric] for row in rows if row["arm"] == arm and row["test"] == test]
-
-    print(f"\n{'arm':<15}{'test':<14}{'CPU s per GB, median (min–max)':<34}{'Gbit/s':<30}")
-    for arm in arms:
-        for test in ("up", "down", "up by name", "down by name"):
-            if values(arm, test, "Gbit_s"):
-                print(f"{arm:<15}{test:<14}{figures.spread(values(arm, test, 'cpu_s_per_GB')):<34}"
-                      f"{figures.spread(values(arm, test, 'Gbit_s')):<30}")
-    print(f"\n{'arm':<15}{'ping p50, us':<34}{'p99, us':<30}{'resident after it, MiB':<30}")
-    for arm in arms:
-        print(f"{arm:<15}{figures.spread(values(arm, 'ping', 'p50_us'), 0):<34}"
-              f"{figures.spread(values(arm, 'ping', 'p99_us'), 0):<30}"
-              f"{figures.spread(values(arm, 'ping', 'resident_MiB'), 1):<30}")
+    tests_run = list(dict.fromkeys(row["test"] for row in rows))
+    for test in tests_run:
+        shown = list(dict.fromkeys(key for row in rows if row["test"] == test for key in row))[3:]
+        print(f"\n{test}: " + ", ".join(shown))
+        for arm in arms:
+            cells = [figures.spread(rounds.values(rows, arm, test, key)) for key in shown]
+            print(f"  {arm:<20}" + "".join(f"{cell:<28}" for cell in cells))
     print()
-    for test in ("up", "down", "up by name", "down by name"):
-        ours = values("connector", test, "cpu_s_per_GB")
-        theirs = values("wireguard-go", test.split()[0], "cpu_s_per_GB")
-        if ours and theirs:
-            ratio = statistics.median(ours) / statistics.median(theirs)
-            print(figures.bar(f"CPU per GB, one TCP stream {test}, ratio of medians to wireguard-go's", ratio, CPU_BAR))
+
+    def median(arm, test, metric):
+        found = rounds.values(rows, arm, test, metric)
+        return statistics.median(found) if found else None
+
+    for test, bar in BARS.items():
+        metric, what = METRICS[test]
+        floor, ours = median("floor", test, metric), median("connector", test, metric)
+        if floor and ours:
+            figures_of = figures.bar(f"{test}, {what}, against the floor", ours / floor, bar, " ×")
+            print(figures_of)
+        peer = median("wireguard-go", test, metric)
+        if peer and ours and test in TESTS:
+            print(figures.bar(f"{test}, {what}, against wireguard-go", ours / peer, PEER_BAR, " ×"))
+    for arm, bar in (("connector", 1.3), ("gateway, userspace", 2.5)):
+        for test in ("tcp up", "tcp down"):
+            floor, ours = median("floor", test, "gateway_s_per_GB"), median(arm, test, "gateway_s_per_GB")
+            if floor and ours:
+                kind = "kernel" if arm == "connector" else "userspace"
+                print(figures.bar(f"gateway, {kind} egress, {test}, against the floor", ours / floor, bar, " ×"))
 
 
 if __name__ == "__main__":
