@@ -2,23 +2,23 @@
 """One TCP stream through the connector's SOCKS proxy, whatever carries it, beside wireguard-go with a TUN, in turns.
 
 Arms: the private namespace and the stack in user space (both `run --no-tun`), the proxy of a connector with a TUN, that
-connector without the proxy, and Debian's wireguard-go. iperf3 runs under proxychains4 where a proxy is used. The
-figure to compare is CPU seconds of the client process, its threads and its children, for 10^9 bytes of payload that
-arrived.
+connector without the proxy, Debian's wireguard-go, and the floor. iperf3 runs under proxychains4 where a proxy is used.
+The figure to compare is CPU seconds of the client process, its threads and its children, for 10^9 bytes of payload that
+arrived. The gateway is `openztna-gateway` with kernel egress, which sends and takes datagrams in batches.
 """
 
-import argparse
-import json
 import os
 import statistics
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import figures, world as w  # noqa: E402
-from harness.clients import Connector, Userspace, connector_binary  # noqa: E402
+from harness import figures, loads, rounds, world as w  # noqa: E402
+from harness.clients import Connector, Floor, Userspace, connector_binary, program  # noqa: E402
+from harness.gateways import FloorGateway, OurGateway  # noqa: E402
 
-CPU_BAR = 0.6
+# Of wireguard-go with a TUN, and of the floor.
+CPU_BARS = {"namespace": (0.6, 1.7), "smoltcp": (0.6, 2.1)}
 # Of transparent access in the same run.
 SPEED_BAR = 0.85
 
@@ -42,11 +42,17 @@ class Proxied(Connector):
 
 
 def main():
-    options = parse()
+    given = rounds.options(__doc__).parse_args()
     for line in figures.machine():
         print(line)
     world = w.World(["iperf3", "proxychains4", "curl"])
-    binary = connector_binary(options.binary)
+    arms = arms_of(world, given)
+    rows = rounds.run(world, arms, given, lambda *of: tests(world, given, *of))
+    report(rows, [arm.name for arm in arms])
+
+
+def arms_of(world, given):
+    binary, floor = connector_binary(given.binary), program("floor")
     arms = [
         Proxied(world, binary, "namespace", "namespace"),
         Proxied(world, binary, "smoltcp", "smoltcp"),
@@ -54,49 +60,24 @@ def main():
         Connector(world, binary),
         Userspace(world, "wireguard-go", ["wireguard-go", "-f"]),
     ]
-    arms = [arm for arm in arms if not options.arm or arm.name in options.arm]
-    rows = []
-    try:
-        for round_number in range(options.rounds):
-            for arm in arms:
-                try:
-                    rows += measure(world, arm, round_number, options.seconds)
-                except RuntimeError as error:
-                    print(f"failed: {arm.name}: {error}", file=sys.stderr)
-    finally:
-        world.close()
-    figures.keep(options.json, rows)
-    report(rows, [arm.name for arm in arms])
+    kernel = OurGateway(world, "kernel")
+    for arm in arms:
+        arm.gateway = kernel
+    least = Floor(world, floor)
+    least.gateway = FloorGateway(world, floor)
+    return [*arms, least]
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", help="the connector (default: the release build)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="length of each iperf3 run")
-    parser.add_argument("--arm", action="append", help="only this arm (several times for several)")
-    parser.add_argument("--json", help="append every single measurement to this file")
-    return parser.parse_args()
+def tests(world, given, arm, client, gateway):
+    """Up and down, after the way is open."""
+    world.until(f"{arm.name} reaches the internal host", lambda: reaches(world, arm), client)
+    prefix = arm.prefix() if isinstance(arm, Proxied) else ()
 
+    def measure(is_down):
+        meter = loads.Meter(client=client, gateway=gateway)
+        return loads.tcp(world, meter, given.seconds, is_down=is_down, prefix=prefix)
 
-def measure(world, arm, round_number, seconds):
-    """One arm of one round: started, measured, stopped."""
-    rows, client, gateway = [], None, world.start_gateway()
-    prefix = arm.prefix() if isinstance(arm, Proxied) else []
-    try:
-        client = arm.start()
-        world.until(f"{arm.name} reaches the internal host", lambda: reaches(world, arm), client)
-        for test, extra in (("up", ()), ("down", ("-R",))):
-            row = throughput(world, client, prefix, seconds, extra)
-            rows.append({"arm": arm.name, "test": test, "round": round_number, **row})
-    finally:
-        if client:
-            world.stop(client)
-        world.stop(gateway)
-    for row in rows:
-        print("#", " ".join(f"{key}={value:.3f}" if isinstance(value, float) else str(value)
-                            for key, value in row.items()), file=sys.stderr)
-    return rows
+    return [("up", lambda: measure(False)), ("down", lambda: measure(True))]
 
 
 def reaches(world, arm):
@@ -108,43 +89,30 @@ def reaches(world, arm):
     return True
 
 
-def throughput(world, client, prefix, seconds, extra):
-    """One iperf3 run against a server that serves once."""
-    server = world.start("internal", "iperf3", "-s", "-1", "-B", w.INTERNAL_HOST)
-    world.until("iperf3 listens", lambda: "LISTEN" in world.run("internal", "ss", "-Htln", "sport = 5201"), server)
-    before = figures.cpu_seconds(client.pid)
-    try:
-        command = (*prefix, "iperf3", "-J", "-c", w.INTERNAL_HOST, "-t", seconds, *extra)
-        output = world.run("client", *command, timeout=seconds + 20)
-        cpu = figures.cpu_seconds(client.pid) - before
-    finally:
-        world.stop(server)
-    arrived = json.loads(output[output.index("{"):])["end"]["sum_received"]
-    return {"cpu_s_per_GB": cpu / (arrived["bytes"] / 1e9), "Gbit_s": arrived["bits_per_second"] / 1e9}
-
-
 def report(rows, arms):
-    def values(arm, test, metric):
-        return [row[metric] for row in rows if row["arm"] == arm and row["test"] == test]
+    def median(arm, test, metric):
+        found = rounds.values(rows, arm, test, metric)
+        return statistics.median(found) if found else None
 
     print(f"\n{'arm':<15}{'test':<7}{'CPU s per GB, median (min–max)':<34}{'Gbit/s':<30}")
     for arm in arms:
         for test in ("up", "down"):
-            print(f"{arm:<15}{test:<7}{figures.spread(values(arm, test, 'cpu_s_per_GB')):<34}"
-                  f"{figures.spread(values(arm, test, 'Gbit_s')):<30}")
+            print(f"{arm:<15}{test:<7}{figures.spread(rounds.values(rows, arm, test, 'client_s_per_GB')):<34}"
+                  f"{figures.spread(rounds.values(rows, arm, test, 'Gbit_s')):<30}")
     print()
     for test in ("up", "down"):
-        theirs = values("wireguard-go", test, "cpu_s_per_GB")
-        for arm in ("namespace", "smoltcp"):
-            ours = values(arm, test, "cpu_s_per_GB")
-            if ours and theirs:
-                ratio = statistics.median(ours) / statistics.median(theirs)
-                print(figures.bar(f"CPU per GB, {arm}, {test}, ratio of medians to wireguard-go's", ratio, CPU_BAR))
-        direct, proxied = values("connector", test, "Gbit_s"), values("socks and tun", test, "Gbit_s")
+        for arm, bars in CPU_BARS.items():
+            ours = median(arm, test, "client_s_per_GB")
+            for reference, bar in zip(("wireguard-go", "floor"), bars):
+                theirs = median(reference, test, "client_s_per_GB")
+                if ours and theirs:
+                    what = f"CPU per GB, {arm}, {test}, ratio of medians to {reference}'s"
+                    print(figures.bar(what, ours / theirs, bar))
+        direct, proxied = median("connector", test, "Gbit_s"), median("socks and tun", test, "Gbit_s")
         if direct and proxied:
-            ratio = statistics.median(proxied) / statistics.median(direct)
-            verdict = "met" if ratio >= SPEED_BAR else "MISSED"
-            print(f"{verdict:<7}throughput by SOCKS beside a TUN, {test}, to transparent: {ratio:.2f} (bar {SPEED_BAR})")
+            verdict = "met" if proxied / direct >= SPEED_BAR else "MISSED"
+            print(f"{verdict:<7}throughput by SOCKS beside a TUN, {test}, to transparent: {proxied / direct:.2f} "
+                  f"(bar {SPEED_BAR})")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ impl World {
             resolver: ([100, 64, 0, 53].into(), None),
             pool: vec![Prefix { address: [100, 64, 0, 0].into(), length: 16 }],
             mtu: 1_420,
-            can_join,
+            can_join: netstack::CanJoin { tcp: can_join, udp: can_join },
             most_segments: 64,
         };
         let peer = |own: [u8; 32], other, endpoint: &str| PeerConfig {

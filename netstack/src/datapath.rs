@@ -28,7 +28,7 @@ use crate::fragments::Fragments;
 use crate::policy::{Policy, Prefix};
 use crate::send_batch::{SendBatch, Transmit};
 use crate::tcp::{Limits, TcpStack};
-use crate::tun_batch::TunBatch;
+use crate::tun_batch::{CanJoin, TunBatch};
 use crate::wireguard::{Peer, PeerConfig};
 
 pub use admission::Judgement;
@@ -59,8 +59,8 @@ pub struct Config {
     pub pool: Vec<Prefix>,
     /// MTU of the TUN in bytes, or the most that it may become.
     pub mtu: usize,
-    /// The device takes TCP super-packets.
-    pub can_join: bool,
+    /// Which super-packets the device takes.
+    pub can_join: CanJoin,
     /// Datagrams of equal size that the system sends in one call; 1: no offload.
     pub most_segments: usize,
 }
@@ -117,7 +117,7 @@ impl Datapath {
             is_offline: false,
             mappings: std::collections::HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             conntrack: Conntrack::new(MOST_FLOWS, hash_seed, random),
-            fragments: Fragments::default(),
+            fragments: Fragments::new(hash_seed),
             tcp,
             own_tcp: resolver_link::OwnTcp::default(),
             resets: revocation::PendingResets::default(),

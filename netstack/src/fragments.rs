@@ -1,8 +1,10 @@
 //! Where the later fragments of a datagram go: after its first, which alone shows the ports.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
 
 /// Datagrams in parts at one time; beyond, the oldest is forgotten.
 const MOST_DATAGRAMS: usize = 1_024;
@@ -12,7 +14,7 @@ const LIFETIME: Duration = Duration::from_secs(15);
 const MOST_HELD: usize = 4 * 65_535;
 
 /// Which datagram a fragment is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DatagramKey {
     /// From which gateway it came; `None`: from the device.
     pub(crate) gateway: Option<u32>,
@@ -42,15 +44,21 @@ struct Entry {
 }
 
 /// The table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fragments {
-    entries: BTreeMap<DatagramKey, Entry>,
+    entries: HashMap<DatagramKey, Entry, FixedState>,
     /// Oldest first; an entry that was made anew has a newer one too.
     order: VecDeque<(Instant, DatagramKey)>,
     held_bytes: usize,
 }
 
 impl Fragments {
+    /// An empty table; `seed` keys the hashes.
+    pub(crate) fn new(seed: u64) -> Self {
+        let entries = HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { entries, order: VecDeque::new(), held_bytes: 0 }
+    }
+
     /// Takes note of the first fragment's route; returns the fragments that waited for it, as they came.
     pub(crate) fn learn(&mut self, key: DatagramKey, route: Route, now: Instant) -> Vec<Vec<u8>> {
         let held = self.remove(&key);
@@ -90,7 +98,9 @@ impl Fragments {
 
     /// Forgets everything: rights have changed.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.entries.clear();
+        self.order.clear();
+        self.held_bytes = 0;
     }
 
     fn insert(&mut self, key: DatagramKey, entry: Entry, now: Instant) {
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_came_too_early_is_given_back_once_with_the_first() {
-        let (mut table, now) = (Fragments::default(), start());
+        let (mut table, now) = (Fragments::new(7), start());
         assert_eq!(table.follow(&key(1), now), None);
         assert!(table.hold(key(1), &[1; 100], now) && table.hold(key(1), &[2; 50], now));
         assert_eq!(table.learn(key(1), Route::Refused, now), [vec![1; 100], vec![2; 50]]);
@@ -137,7 +147,7 @@ mod tests {
 
     #[test]
     fn entries_and_bytes_are_bounded_and_expire() {
-        let (mut table, now) = (Fragments::default(), start());
+        let (mut table, now) = (Fragments::new(7), start());
         for id in 0..5_000 {
             table.hold(key(id), &[0; 1_000], now);
             assert!(table.held_bytes <= MOST_HELD && table.order.len() <= MOST_DATAGRAMS);
@@ -153,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_id_that_is_used_again_lives_its_own_time() {
-        let (mut table, now) = (Fragments::default(), start());
+        let (mut table, now) = (Fragments::new(7), start());
         table.learn(key(1), Route::Refused, now);
         let later = now + LIFETIME / 2;
         table.learn(key(1), Route::Refused, later);

@@ -37,7 +37,7 @@ use crate::counters::{Counters, DropReason};
 use crate::packet::facts::Facts;
 use crate::sealing::{Parts, Sealer};
 use crate::send_batch::{SendBatch, Transmit};
-use crate::tun_batch::TunBatch;
+use crate::tun_batch::{CanJoin, TunBatch};
 use crate::wireguard::Front;
 
 pub use event::{Content, EndReason, Event, FlowFacts, FlowId, Refusal};
@@ -105,8 +105,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// MTU inside the tunnels in bytes; the inner side's frames are no longer, but for super-packets.
     pub mtu: usize,
-    /// The inner side takes TCP super-packets.
-    pub can_join: bool,
+    /// Which super-packets the inner side takes.
+    pub can_join: CanJoin,
     /// Datagrams of equal size that the system sends in one call; 1: no offload.
     pub most_segments: usize,
     /// The addresses that names are asked at: port 53 there is handed up, and echoes are answered.

@@ -19,3 +19,4 @@ mod tun_batch;
 pub mod wireguard;
 
 pub use datapath::{Config, Datapath};
+pub use tun_batch::CanJoin;

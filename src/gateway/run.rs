@@ -339,7 +339,7 @@ fn machine_config(
         private_key,
         seed: random()?,
         mtu: config.mtu.into(),
-        can_join: inner.takes_super_packets(),
+        can_join: inner.can_join(),
         most_segments,
         names: (Some(config.names.0), Some(config.names.1)),
         egress: match config.egress {

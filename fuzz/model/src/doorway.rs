@@ -237,7 +237,7 @@ fn config(egress: Egress) -> Config {
         private_key: KEY,
         seed: [9; 32],
         mtu: 1_420,
-        can_join: false,
+        can_join: netstack::CanJoin::default(),
         most_segments: 64,
         names: (Some(NAMES.parse().expect("IPv4")), None),
         egress,

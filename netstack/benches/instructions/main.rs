@@ -112,7 +112,7 @@ fn config() -> Config {
         resolver: ([100, 64, 0, 53].into(), None),
         pool: vec![Prefix { address: [100, 64, 0, 0].into(), length: 16 }],
         mtu: 1_420,
-        can_join: true,
+        can_join: netstack::CanJoin { tcp: true, udp: true },
         most_segments: 64,
     }
 }

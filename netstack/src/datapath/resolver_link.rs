@@ -78,7 +78,7 @@ impl Datapath {
     pub fn send_to_device(&mut self, source: SocketAddr, destination: SocketAddr, payload: &[u8]) {
         let Some(out) = self.tun.spare() else { return self.drop(DropReason::BatchFull) };
         match udp::write(out, source, destination, payload) {
-            Some(length) => self.tun.push(length),
+            Some(length) => self.tun.push_own(udp::facts(source, destination, length)),
             None => self.drop(DropReason::Malformed),
         }
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use super::checksum;
-use super::facts::Facts;
+use super::facts::{Facts, Transport};
 
 /// Hop limit of packets that we originate (RFC 1700's default, as Linux).
 const HOP_LIMIT: u8 = 64;
@@ -52,6 +52,18 @@ pub fn write(out: &mut [u8], source: SocketAddr, destination: SocketAddr, payloa
     };
     udp[6..8].copy_from_slice(&checksum.to_ne_bytes());
     Some(length)
+}
+
+/// The facts of a packet of `length` bytes that [`write`] made.
+pub fn facts(source: SocketAddr, destination: SocketAddr, length: usize) -> Facts {
+    Facts {
+        source: source.ip(),
+        destination: destination.ip(),
+        protocol: super::UDP,
+        transport_at: header_length(source.is_ipv6()) - 8,
+        length,
+        transport: Transport::Udp { source: source.port(), destination: destination.port() },
+    }
 }
 
 /// Where the payload of a UDP packet stands: its own length counts, not that of the packet (RFC 9868, section 5).

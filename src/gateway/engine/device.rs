@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::task::Context;
 use std::time::Instant;
 
+use netstack::CanJoin;
 use netstack::gateway::Gateway;
 use platform::tun::Tun;
 use tokio::io::Interest;
@@ -28,11 +29,14 @@ pub(super) enum Device {
 }
 
 impl Inner {
-    /// Whether TCP super-packets may be written to it.
-    pub fn takes_super_packets(&self) -> bool {
+    /// Which super-packets may be written to it.
+    pub fn can_join(&self) -> CanJoin {
         match self {
-            Self::Tun(tun) => tun.offloads().tcp_segmentation,
-            Self::Stack(_) => false,
+            Self::Tun(tun) => {
+                let offloads = tun.offloads();
+                CanJoin { tcp: offloads.tcp_segmentation, udp: offloads.udp_segmentation }
+            }
+            Self::Stack(_) => CanJoin::default(),
         }
     }
 }

@@ -78,7 +78,7 @@ impl World {
                 resolver: ("100.64.0.53".parse().unwrap(), Some("fd99::53".parse().unwrap())),
                 pool: vec![prefix("100.64.0.0", 16), prefix("fd99::", 48)],
                 mtu: 1420,
-                can_join: true,
+                can_join: crate::CanJoin { tcp: true, udp: true },
                 most_segments: 64,
             },
             now,

@@ -38,7 +38,7 @@ fn datapath(now: Instant) -> Datapath {
             resolver: ("100.64.0.53".parse().unwrap(), None),
             pool: vec![prefix("100.64.0.0", 16)],
             mtu: 1_420,
-            can_join: true,
+            can_join: crate::CanJoin { tcp: true, udp: true },
             most_segments: 64,
         },
         now,

@@ -86,7 +86,7 @@ pub(super) fn config(egress: Egress) -> Config {
         private_key: KEY,
         seed: [9; 32],
         mtu: 1_420,
-        can_join: true,
+        can_join: crate::CanJoin { tcp: true, udp: true },
         most_segments: 64,
         names: (Some("10.77.0.53".parse().unwrap()), Some("fd77::53".parse().unwrap())),
         egress,

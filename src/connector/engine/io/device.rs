@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use netstack::Datapath;
+use netstack::{CanJoin, Datapath};
 use platform::tun::Tun;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -21,11 +21,14 @@ pub enum Device {
 }
 
 impl Device {
-    /// Whether it takes TCP super-packets.
-    pub fn can_join(&self) -> bool {
+    /// Which super-packets it takes.
+    pub fn can_join(&self) -> CanJoin {
         match self {
-            Self::Tun(tun) => tun.offloads().tcp_segmentation,
-            Self::Stack(_) => true,
+            Self::Tun(tun) => {
+                let offloads = tun.offloads();
+                CanJoin { tcp: offloads.tcp_segmentation, udp: offloads.udp_segmentation }
+            }
+            Self::Stack(_) => CanJoin { tcp: true, udp: false },
         }
     }
 }
