@@ -17,23 +17,30 @@ mod servers;
 mod snapshot;
 mod suite;
 mod tests;
+mod turns;
 mod world;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Conclusion};
 
+use crate::suite::Trials;
+
 /// What a test binary of the standard library ends with when a test fails.
 const FAILED: u8 = 101;
+
+/// Tests that work at one time: each makes a world of its own and mostly waits, so that on two cores three take little
+/// longer than two.
+const TURNS: usize = 3;
 
 fn main() -> ExitCode {
     if let Some(code) = agent::run_if_asked() {
         return code;
     }
     let mut arguments = Arguments::from_args();
-    let (together, alone) = suite::trials(tests::all());
-    // Each test makes a world of its own and mostly waits: two of them take little longer than one.
-    arguments.test_threads.get_or_insert(2);
+    let turns = arguments.test_threads.unwrap_or(TURNS);
+    let Trials { together, sleepers, alone } = suite::trials(tests::all(), turns);
+    arguments.test_threads = Some(if turns == 1 { 1 } else { turns + sleepers });
     let conclusions = [together, alone].map(|trials| {
         let conclusion = libtest_mimic::run(&arguments, trials);
         arguments.test_threads = Some(1);

@@ -2,23 +2,28 @@
 
 use std::env;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
+
+use crate::turns::Turns;
 
 /// One end-to-end test.
 pub(crate) struct Test {
     /// Names the behaviour.
     pub(crate) name: &'static str,
-    /// Programs it needs besides those of every world, and [`ALONE`].
+    /// Programs it needs besides those of every world, and [`ALONE`] or [`SLEEPS`].
     pub(crate) needs: &'static [&'static str],
     /// Panics when the behaviour is not as it must be.
     pub(crate) run: fn(),
 }
 
-/// Among the needs: nothing else runs at the same time, since it counts wake-ups or boots a system.
+/// Among the needs: nothing else runs at the same time, since it boots a system and looks at seconds.
 pub(crate) const ALONE: &str = "the machine alone";
+
+/// Among the needs: it sleeps for minutes, so it begins first, beside those that work.
+pub(crate) const SLEEPS: &str = "patience";
 
 /// Tests of the closing table of the slowest.
 const SLOWEST: usize = 10;
@@ -32,13 +37,34 @@ const MORE_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 static SKIPPED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static TIMES: Mutex<Vec<(Duration, &'static str)>> = Mutex::new(Vec::new());
 
-/// Wraps the tests for the runner: those that may run together, and those that run alone. What lacks a need is
-/// skipped, and fails where `CI=true`.
-pub(crate) fn trials(tests: Vec<Test>) -> (Vec<Trial>, Vec<Trial>) {
-    let (alone, together): (Vec<Test>, Vec<Test>) =
+/// The tests for the runner, each list in the order in which they are to begin.
+pub(crate) struct Trials {
+    /// Those that may run together.
+    pub(crate) together: Vec<Trial>,
+    /// How many of these sleep.
+    pub(crate) sleepers: usize,
+    /// Those that run one after the other.
+    pub(crate) alone: Vec<Trial>,
+}
+
+/// Wraps the tests for the runner. At most `turns` work at one time; those that sleep count for nothing. What lacks a
+/// need is skipped, and fails where `CI=true`.
+pub(crate) fn trials(tests: Vec<Test>, turns: usize) -> Trials {
+    let turns = Arc::new(Turns::new(turns));
+    let (alone, mut together): (Vec<Test>, Vec<Test>) =
         tests.into_iter().partition(|test| test.needs.contains(&ALONE));
-    let trial = |test: Test| Trial::ignorable_test(test.name, move || run(&test));
-    (together.into_iter().map(trial).collect(), alone.into_iter().map(trial).collect())
+    let sleeps = |test: &Test| test.needs.contains(&SLEEPS);
+    together.sort_by_key(|test| !sleeps(test));
+    let sleepers = together.iter().filter(|test| sleeps(test)).count();
+    let trial = |test: Test| {
+        let turns = turns.clone();
+        Trial::ignorable_test(test.name, move || {
+            let _turn = (!sleeps(&test)).then(|| turns.take());
+            run(&test)
+        })
+    };
+    let [together, alone] = [together, alone].map(|tests| tests.into_iter().map(trial).collect());
+    Trials { together, sleepers, alone }
 }
 
 /// Prints which tests took longest.
@@ -83,7 +109,8 @@ fn missing(test: &Test) -> Option<String> {
     if !Path::new("/dev/net/tun").exists() {
         return Some("/dev/net/tun".to_owned());
     }
-    let needs = WORLD_NEEDS.iter().chain(test.needs).filter(|need| **need != ALONE);
+    let programs = test.needs.iter().filter(|need| ![ALONE, SLEEPS].contains(need));
+    let needs = WORLD_NEEDS.iter().chain(programs);
     let missing: Vec<&str> = needs.filter(|program| find_program(program).is_none()).copied().collect();
     (!missing.is_empty()).then(|| missing.join(", "))
 }

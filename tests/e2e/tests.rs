@@ -1,4 +1,4 @@
-//! All end-to-end tests, in the order in which they run: the world itself, what works, what is refused, what breaks.
+//! All end-to-end tests, in the order in which they begin: the longest, what works, what is refused, what breaks.
 
 mod at_speed;
 mod coexistence;
@@ -38,20 +38,20 @@ use crate::suite::Test;
 /// Every test of this binary.
 pub(crate) fn all() -> Vec<Test> {
     [
-        // it waits for minutes, beside the others
         renewal::tests(),
+        gateway::tests(),
+        lossy::tests(),
+        lossy_proxied::tests(),
+        at_speed::tests(),
+        proxy::tests(),
         stock_client::tests(),
         wider_world::tests(),
         network::tests(),
         names::tests(),
         programs::tests(),
-        proxy::tests(),
         overlap::tests(),
         ipv6::tests(),
         mtu::tests(),
-        lossy::tests(),
-        lossy_proxied::tests(),
-        at_speed::tests(),
         keys::tests(),
         isolation::tests(),
         refusal::tests(),
@@ -66,7 +66,6 @@ pub(crate) fn all() -> Vec<Test> {
         resolvconf::tests(),
         resolved::tests(),
         roam::tests(),
-        gateway::tests(),
         gateway_idle::tests(),
         idle::tests(),
         coexistence::tests(),

@@ -11,7 +11,7 @@ use crate::agent::identity;
 use crate::connector::{BY_ADDRESS, BY_NAME, CONNECT_LIMIT, Installation, Settings};
 use crate::process::{Running, eventually, run};
 use crate::servers::{START_LIMIT, bind};
-use crate::suite::Test;
+use crate::suite::{SLEEPS, Test};
 use crate::world::namespace::{Namespace, ResolvConf};
 use crate::world::site::Site;
 use crate::world::{CLIENT_TUNNEL_ADDRESS, GATEWAY_ENDPOINT, PUBLIC_DNS, SHORT, World};
@@ -49,7 +49,7 @@ pub(crate) fn tests() -> Vec<Test> {
         },
         Test {
             name: "a_first_endpoint_that_answers_again_is_returned_to",
-            needs: &[],
+            needs: &[SLEEPS],
             run: a_first_endpoint_that_answers_again_is_returned_to,
         },
         Test {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::connector::{BY_NAME, Installation, Settings};
 use crate::process::{Running, eventually, run};
 use crate::servers::{self, bind};
-use crate::suite::{ALONE, Test};
+use crate::suite::{SLEEPS, Test};
 use crate::world::access;
 use crate::world::capture::Capture;
 use crate::world::namespace::ResolvConf;
@@ -29,7 +29,7 @@ const ALLOWANCE: u64 = 3;
 pub(crate) fn tests() -> Vec<Test> {
     vec![Test {
         name: "an_idle_connector_sleeps_and_sends_nothing",
-        needs: &[ALONE, "named", "tcpdump"],
+        needs: &[SLEEPS, "named", "tcpdump"],
         run: an_idle_connector_sleeps_and_sends_nothing,
     }]
 }

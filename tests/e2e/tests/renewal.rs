@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::connector::{BY_ADDRESS, Installation, Settings};
 use crate::process::run;
 use crate::servers;
-use crate::suite::Test;
+use crate::suite::{SLEEPS, Test};
 use crate::world::namespace::ResolvConf;
 use crate::world::{CORP_ECHO, SHORT, World};
 
@@ -29,7 +29,7 @@ const LAST: Duration = Duration::from_secs(5);
 pub(crate) fn tests() -> Vec<Test> {
     vec![Test {
         name: "a_renewal_under_traffic_loses_nothing",
-        needs: &[],
+        needs: &[SLEEPS],
         run: a_renewal_under_traffic_loses_nothing,
     }]
 }

@@ -10,7 +10,7 @@ use crate::connector::{
 };
 use crate::process::{Running, eventually, run};
 use crate::servers::{bind, web};
-use crate::suite::{ALONE, Test};
+use crate::suite::{SLEEPS, Test};
 use crate::world::namespace::ResolvConf;
 use crate::world::resolvconf::{Keeper, install};
 use crate::world::systemd::Systemd;
@@ -58,9 +58,8 @@ while [ ! -e \"$2\" ]; do
   sleep 1
 done";
 
-/// Alone, since it makes four worlds at one time.
 const NEEDS: &[&str] =
-    &[ALONE, "apt-get", "curl", "dpkg-deb", "mmdebstrap", "named", "nginx", "openssl", "systemd-nspawn"];
+    &[SLEEPS, "apt-get", "curl", "dpkg-deb", "mmdebstrap", "named", "nginx", "openssl", "systemd-nspawn"];
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![Test {

@@ -7,6 +7,7 @@ use std::process::Command;
 use super::namespace::Namespace;
 use super::{SHORT, World};
 use crate::process::{Running, eventually, run};
+use crate::suite::find_program;
 
 /// A running capture.
 pub(crate) struct Capture {
@@ -31,9 +32,11 @@ impl Capture {
     #[track_caller]
     pub(crate) fn start_of(world: &World, host: &Namespace, link: &str, name: &str, which: &str) -> Self {
         let file = world.folder().join(format!("{name}.pcap"));
-        let mut command = host.command("tcpdump");
-        // A frame of the ring is as long as the longest packet: room for two thousand, or bursts leave holes.
-        command.args([
+        let mut command = host.command("nice");
+        let tcpdump = find_program("tcpdump").unwrap_or_else(|| "tcpdump".to_owned());
+        // A frame of the ring is as long as the longest packet: room for two thousand, or bursts leave holes; so does
+        // waiting for a turn on a busy machine.
+        command.args(["-n", "-10"]).arg(tcpdump).args([
             "-i",
             link,
             "-s",
