@@ -18,6 +18,7 @@ mod lossy_proxied;
 mod mtu;
 mod names;
 mod network;
+mod network_manager;
 mod overlap;
 mod programs;
 mod proxy;
@@ -64,6 +65,7 @@ pub(crate) fn all() -> Vec<Test> {
         crash::tests(),
         demo::tests(),
         resolvconf::tests(),
+        network_manager::tests(),
         resolved::tests(),
         roam::tests(),
         gateway_idle::tests(),

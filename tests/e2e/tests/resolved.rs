@@ -45,14 +45,14 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A world whose servers run, with a booted system as its laptop.
-struct Laptop {
-    system: Systemd,
-    world: World,
+pub(crate) struct Laptop {
+    pub(crate) system: Systemd,
+    pub(crate) world: World,
 }
 
 impl Laptop {
     #[track_caller]
-    fn boot() -> Self {
+    pub(crate) fn boot() -> Self {
         let world = World::new(ResolvConf::File);
         bind::corp(&world);
         bind::public(&world);
@@ -62,19 +62,19 @@ impl Laptop {
         Self { system, world }
     }
 
-    fn installation(&self) -> Installation<'_> {
+    pub(crate) fn installation(&self) -> Installation<'_> {
         let settings = Settings::new(&self.world, &[BY_NAME, BY_ADDRESS].concat());
         Installation::behind(&self.world, &settings, || self.system.command(BINARY))
     }
 
     #[track_caller]
-    fn assert_fetches(&self, url: &str, phrase: &str) {
+    pub(crate) fn assert_fetches(&self, url: &str, phrase: &str) {
         let page = self.system.run("curl", &["-sS", "-m", "10", url]).success();
         assert!(page.contains(phrase), "{url}: {page}");
     }
 
     #[track_caller]
-    fn assert_public_names_resolve(&self) {
+    pub(crate) fn assert_public_names_resolve(&self) {
         let answer = self.system.run("resolvectl", &["query", "--cache=no", bind::PUBLIC_NAME]).success();
         assert!(answer.contains("203.0.113.80") && answer.contains("link: eth0"), "{answer}");
     }

@@ -9,11 +9,17 @@ use std::time::Duration;
 use super::{PUBLIC_DNS, SHORT, World};
 use crate::process::{Finished, Running, eventually, run};
 
-/// What is installed in the system: systemd-resolved, and what the tests ask it with.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,systemd-resolved,libnss-resolve,polkitd,iproute2,iputils-ping,curl,bind9-dnsutils";
+/// What is installed in the system: systemd-resolved, what the tests ask it with, and NetworkManager, which does not run.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,systemd-resolved,libnss-resolve,polkitd,iproute2,iputils-ping,curl,bind9-dnsutils,network-manager";
+
+/// What would start NetworkManager with the system.
+const STARTS: [&str; 2] = [
+    "multi-user.target.wants/NetworkManager.service",
+    "network-online.target.wants/NetworkManager-wait-online.service",
+];
 
 /// Changed when `PACKAGES` or the steps below change, so that an older tree is not taken.
-const EDITION: u32 = 1;
+const EDITION: u32 = 2;
 
 /// Where the tree is kept from run to run: making it takes half a minute and the packages' download.
 pub(crate) const CACHE: &str = "/var/cache/openztna-tests";
@@ -124,6 +130,9 @@ fn tree() -> PathBuf {
     run(&mut command, BUILD_LIMIT).success();
     fs::write(unfinished.join("etc/machine-id"), "").expect("the tree's machine-id");
     fs::write(unfinished.join("etc/hostname"), "laptop\n").expect("the tree's name");
+    for start in STARTS {
+        fs::remove_file(unfinished.join("etc/systemd/system").join(start)).expect("NetworkManager's start");
+    }
     let link = unfinished.join("etc/resolv.conf");
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink("../run/systemd/resolve/stub-resolv.conf", &link)
