@@ -81,7 +81,7 @@ impl Device {
                 resolver: (Ipv4Addr::new(100, 64, 0, 53), None),
                 pool: vec![prefix(Ipv4Addr::new(100, 64, 0, 0), 16)],
                 mtu: 1_420,
-                can_join: false,
+                can_join: netstack::CanJoin::default(),
                 most_segments: 1,
             },
             now,
