@@ -25,9 +25,8 @@ pub(crate) struct Translation {
 pub(crate) fn translate(packet: &mut [u8], facts: &Facts, to: &Translation, is_unfinished: bool) -> bool {
     let Some(of_addresses) = write_addresses(packet, facts, to) else { return false };
     let of_ports = write_ports(packet, facts, to);
-    let Some(field) = facts.checksum_at().filter(|_| facts.transport != Transport::Fragment) else {
-        return true;
-    };
+    let is_fragment = matches!(facts.transport, Transport::Fragment);
+    let Some(field) = facts.checksum_at().filter(|_| !is_fragment) else { return true };
     let of_addresses = if facts.protocol == crate::packet::ICMP { 0 } else { of_addresses };
     let field = &mut packet[field..field + 2];
     match facts.protocol {

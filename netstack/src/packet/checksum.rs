@@ -25,11 +25,12 @@ pub fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// Folds a partial sum to 16 bits: zero only if it is zero.
+#[inline]
 pub fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff); // below 2^33
-    let sum = (sum >> 16) + (sum & 0xffff); // below 2^18
-    let sum = (sum >> 16) + (sum & 0xffff); // at most 2^16 + 1
-    ((sum >> 16) + (sum & 0xffff)) as u16
+    let (half, carry) = (sum as u32).overflowing_add((sum >> 32) as u32);
+    let half = half + u32::from(carry);
+    let (quarter, carry) = (half as u16).overflowing_add((half >> 16) as u16);
+    quarter + u16::from(carry)
 }
 
 /// Partial sum of the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1).
@@ -47,9 +48,13 @@ pub fn address(address: IpAddr) -> u64 {
     }
 }
 
-/// What is to be added to a sum for content whose partial sum went from `old` to `new` (RFC 1624, equation 3).
+/// What is to be added to a sum for content whose partial sum, as [`sum`] gives it, went from `old` to `new` (RFC 1624,
+/// equation 3).
+#[inline]
 pub fn change(old: u64, new: u64) -> u64 {
-    u64::from(!fold(old)) + new
+    /// Zero in this arithmetic, and more than any partial sum.
+    const ZERO: u64 = 0xffff << 32;
+    ZERO + new - old
 }
 
 /// Updates a finished checksum at `field` (2 bytes) by a [`change`], or by several together.
