@@ -44,7 +44,7 @@ impl Bench {
             resolver: ("100.64.0.53".parse().expect("IPv4"), Some("fd99::53".parse().expect("IPv6"))),
             pool: vec![prefix("100.64.0.0", 16), prefix("fd99::", 48)],
             mtu: 1_420,
-            can_join: netstack::CanJoin { tcp: true, udp: false },
+            can_join: netstack::CanJoin { tcp: true, udp: true },
             most_segments: 64,
         };
         let mut datapath = Datapath::new(config, start);

@@ -152,7 +152,7 @@ impl World {
                 Prefix { address: ip("fd99::"), length: 48 },
             ],
             mtu: MTU,
-            can_join: netstack::CanJoin { tcp: true, udp: false },
+            can_join: netstack::CanJoin { tcp: true, udp: true },
             most_segments: 64,
         };
         let pool = VirtualPool::new("100.64.0.0".parse().expect("IPv4"), "fd99::".parse().expect("IPv6"));

@@ -16,6 +16,11 @@ const MOST_BYTES: u32 = 0x6_0000;
 /// Datagrams that are kept, to be sent again by somebody else.
 const MOST_OVERHEARD: usize = 64;
 
+/// A frame's kind in its virtio header (Linux `VIRTIO_NET_HDR_GSO_UDP_L4`).
+pub(super) const UDP_SUPER_PACKET: u8 = 5;
+/// As many datagrams as every kernel takes in one (Linux `UDP_MAX_SEGMENTS`).
+const MOST_DATAGRAMS: usize = 64;
+
 /// What the device must get, or may.
 struct Expected {
     inside: usize,
@@ -64,10 +69,12 @@ impl World {
     pub(super) fn udp_in(&mut self, choice: Choice) {
         let Some(id) = self.some_flow(wire::UDP, choice[0], |flow| flow.local_port.is_some()) else { return };
         let is_large = choice[2].is_multiple_of(8);
-        self.host_datagram(
-            id,
-            if is_large { 1_500 + usize::from(choice[1]) * 8 } else { 13 + usize::from(choice[1]) * 4 },
-        );
+        let length =
+            if is_large { 1_500 + usize::from(choice[1]) * 8 } else { 13 + usize::from(choice[1]) * 4 };
+        let count = if choice[5] % 8 == 7 { 4 } else { 1 }; // alike ones may be joined
+        for _ in 0..count {
+            self.host_datagram(id, length);
+        }
     }
 
     pub(super) fn echo_in(&mut self, choice: Choice) {
@@ -468,6 +475,20 @@ impl World {
         self.datapath.handle_network_input(from, &bytes, 1 + usize::from(choice[4]) * 8, now);
         assert_eq!(self.frames(), Vec::<Vec<u8>>::new(), "somebody's datagram got through");
     }
+}
+
+/// The frames of a super-packet of datagrams, as the kernel cuts it.
+pub(super) fn cut_datagrams(frame: &[u8]) -> Vec<Vec<u8>> {
+    let size = usize::from(u16::from_ne_bytes([frame[4], frame[5]]));
+    let packet =
+        unfinished(frame).unwrap_or_else(|error| panic!("a malformed super-packet: {error}: {frame:?}"));
+    let Transport::Udp { source, destination } = packet.transport() else {
+        panic!("no datagrams: {frame:?}")
+    };
+    let ends = ((packet.source, source), (packet.destination, destination));
+    let parts: Vec<_> = packet.payload().chunks(size).collect();
+    assert!((2..=MOST_DATAGRAMS).contains(&parts.len()), "{} datagrams in one", parts.len());
+    parts.into_iter().map(|part| [vec![0; 10], Packet::udp(ends.0, ends.1, part).bytes()].concat()).collect()
 }
 
 /// A super-packet, or one whose checksum is left open: the sum in it must be that of the pseudo-header.

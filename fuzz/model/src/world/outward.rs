@@ -352,7 +352,10 @@ impl World {
     pub(super) fn frames(&mut self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         while let Some(frame) = self.datapath.poll_frame() {
-            frames.push(frame.to_vec());
+            match frame[1] {
+                super::inward::UDP_SUPER_PACKET => frames.extend(super::inward::cut_datagrams(frame)),
+                _ => frames.push(frame.to_vec()),
+            }
         }
         frames
     }
