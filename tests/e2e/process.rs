@@ -132,6 +132,15 @@ impl Drop for Running {
     }
 }
 
+/// The programs that a program has started and that still run, by any of its threads.
+pub(crate) fn children(process: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    let mut found: Vec<u32> = Vec::new();
+    lists.for_each(|list| found.extend(list.split_whitespace().filter_map(|id| id.parse::<u32>().ok())));
+    found
+}
+
 fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let start = Instant::now();
     loop {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::connector::{self, Installation, Settings};
 use crate::dig;
 use crate::enforcement::{ENDPOINT, Enforcer, LAPTOP, NAMES, POOL};
-use crate::process::{Running, eventually, run};
+use crate::process::{self, Running, eventually, run};
 use crate::servers::{self, START_LIMIT, bind, web};
 use crate::suite::Test;
 use crate::world::capture::{Capture, Seen};
@@ -74,6 +74,11 @@ pub(crate) fn tests() -> Vec<Test> {
             name: "a_reload_of_our_gateway_ends_what_lost_its_right_and_nothing_else",
             needs,
             run: a_reload_of_our_gateway_ends_what_lost_its_right_and_nothing_else,
+        },
+        Test {
+            name: "our_gateway_goes_on_when_its_broker_is_killed",
+            needs,
+            run: our_gateway_goes_on_when_its_broker_is_killed,
         },
         Test {
             name: "kernel_egress_of_our_gateway_forwards_what_is_allowed_and_is_undone",
@@ -305,6 +310,31 @@ fn a_reload_of_our_gateway_ends_what_lost_its_right_and_nothing_else() {
     enforcer.wait_for_audit(&[("application", json!("wiki")), ("reason", json!("revoked"))]);
     enforcer.stop(gateway);
     enforcer.wait_for_audit(&[("application", json!("engineering")), ("reason", json!("gateway_stopped"))]);
+}
+
+fn our_gateway_goes_on_when_its_broker_is_killed() {
+    let world = World::new(ResolvConf::File);
+    servers_of(&world);
+    let enforcer = Enforcer::new(&world, "namespace");
+    enforcer.configure(&["wiki", "web-by-address"], APPLICATIONS);
+    let gateway = enforcer.start();
+    let _client = enforcer.connect_stock_client();
+    let wiki = address_of(&world, "wiki.corp.example.com");
+    let asking = &mut world.client.agent(&["keep-asking", &format!("{wiki}:80")]);
+    let mut open = Running::start(asking, &world.log_path("open-connection"));
+    eventually(SHORT, "a connection is open", || (open.log().lines().count() > 2).then_some(()));
+    let brokers = process::children(gateway.id());
+    assert_eq!(brokers.len(), 1);
+    run(std::process::Command::new("kill").args(["-s", "KILL", &brokers[0].to_string()]), SHORT).success();
+    let answers = open.log().lines().count();
+    // A port that nobody had asked for: a listener is made for it now.
+    run(&mut world.client.agent(&["tcp-connect", &format!("{CORP_WEB}:443")]), SHORT).success();
+    assert_ne!(process::children(gateway.id()), brokers, "another broker");
+    eventually(SHORT, "the open connection goes on", || {
+        (open.log().lines().count() > answers + 5).then_some(())
+    });
+    assert!(open.ended().is_none());
+    enforcer.stop(gateway);
 }
 
 /// As an ordinary user, by the kernel's own kind of socket for echoes.

@@ -6,7 +6,7 @@ use std::{env, fs, thread};
 
 use crate::agent::devices;
 use crate::enforcement::{ENDPOINT, Enforcer};
-use crate::process::{Running, eventually};
+use crate::process::{Running, children, eventually};
 use crate::suite::Test;
 use crate::world::World;
 use crate::world::namespace::ResolvConf;
@@ -69,14 +69,6 @@ fn a_thousand_connected_devices_cost_a_gateway_little() {
     assert!(resident < MOST_KIB, "{resident} KiB");
     assert!(percent < MOST_PERCENT, "{percent} %");
     enforcer.stop(gateway);
-}
-
-fn children(process: u32) -> Vec<u32> {
-    let text = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let lists = text.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
-        .collect()
 }
 
 /// User and system time of all threads.
