@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What a cached protected name costs: the connector's resolver, reached through its TUN, beside unbound on loopback.
+"""What a protected name costs: the connector's resolver, reached through its TUN, beside unbound on loopback.
 
 Each round runs every arm in turn: the connector with 10 configured domains, unbound with the same, then both with
 100,000 domains. dnsperf asks for 1,000 names under those domains, which are all in the cache: once with 100 queries
-outstanding (as fast as it goes) and once at a fixed rate. CPU is that of the server's processes; a query to the
+outstanding (as fast as it goes) and once at a fixed rate. Then it asks once for names that nobody asked before:
+the connector asks for them through its tunnel, unbound at a server on loopback. CPU is that of the server's processes; a query to the
 connector is a packet read from the TUN and one written to it, a query to unbound a datagram received and one sent.
 Beside it stands dnsperf's own CPU per query, in which the kernel's other half of the way is.
 """
@@ -24,8 +25,10 @@ from harness.clients import Connector, connector_binary  # noqa: E402
 
 FEW, MANY = 10, 100_000
 NAMES = 1_000
+# Never asked before; with those of the cache fewer than the addresses that one grant may give out.
+NEW_NAMES = 12_000
 UNBOUND_PORT, UPSTREAM_PORT = 5300, 5301
-CPU_BAR, GROWTH_BAR, MEMORY_BAR_MIB = 1.5, 1.2, 40
+CPU_BAR, NEW_BAR, GROWTH_BAR, MEMORY_BAR_MIB = 0.5, 1.0, 1.05, 40
 
 
 def main():
@@ -40,11 +43,13 @@ def main():
         for round_number in range(options.rounds):
             for count in (FEW, MANY):
                 domains = [f"corp{index:06d}.example" for index in range(count)]
-                questions = write_questions(world, domains, random.Random(round_number))
+                chance = random.Random(round_number)
+                questions = write_questions(world, "questions.txt", domains, chance, "host", NAMES)
+                new = write_questions(world, "new.txt", domains, chance, "new", NEW_NAMES)
                 for name, arm in (("connector", lambda: connector(world, binary, domains)),
                                   ("unbound", lambda: unbound(world, domains))):
                     row = {"arm": name, "domains": count, "round": round_number,
-                           **measure(world, arm, questions, options)}
+                           **measure(world, arm, questions, new, options)}
                     rows.append(row)
                     print("#", row, file=sys.stderr)
     finally:
@@ -63,10 +68,10 @@ def parse():
     return parser.parse_args()
 
 
-def write_questions(world, domains, chance):
-    path = world.path("questions.txt")
+def write_questions(world, name, domains, chance, label, count):
+    path = world.path(name)
     with open(path, "w") as file:
-        file.writelines(f"host{index}.{chance.choice(domains)} A\n" for index in range(NAMES))
+        file.writelines(f"{label}{index}.{chance.choice(domains)} A\n" for index in range(count))
     return path
 
 
@@ -107,7 +112,7 @@ remote-control:
     return [process], process, ("127.0.0.1", UNBOUND_PORT)
 
 
-def measure(world, arm, questions, options):
+def measure(world, arm, questions, new, options):
     """Warms the cache, then counts CPU as fast as it goes and at a fixed rate, then memory."""
     start = time.monotonic()
     stop, server, where = arm()
@@ -116,15 +121,18 @@ def measure(world, arm, questions, options):
                     server, seconds=60)
         row = {"ready_s": time.monotonic() - start}
         row["idle_MiB"] = figures.status_number(server.pid, "VmRSS") / 1024
-        for kind, extra in (("fast", ()), ("paced", ("-Q", options.rate))):
+        runs = (("fast", questions, ("-l", options.seconds)),
+                ("paced", questions, ("-l", options.seconds, "-Q", options.rate)), ("new", new, ("-n", 1)))
+        for kind, file, extra in runs:
+            if kind == "new":
+                row["MiB"] = figures.status_number(server.pid, "VmRSS") / 1024
             before, asker_before = figures.cpu_seconds(server.pid), asker_seconds()
-            result = ask(world, where, questions, "-l", options.seconds, *extra)
+            result = ask(world, where, file, *extra)
             row[f"{kind}_us"] = (figures.cpu_seconds(server.pid) - before) / max(result["completed"], 1) * 1e6
             row[f"{kind}_asker_us"] = (asker_seconds() - asker_before) / max(result["completed"], 1) * 1e6
             row[f"{kind}_qps"] = result["qps"]
             row[f"{kind}_lost"] = result["lost"]
             row[f"{kind}_noerror"] = result["noerror"]
-        row["MiB"] = figures.status_number(server.pid, "VmRSS") / 1024
         return row
     finally:
         for process in stop:
@@ -154,13 +162,14 @@ def report(rows, options):
     def values(arm, domains, metric):
         return [row[metric] for row in rows if row["arm"] == arm and row["domains"] == domains]
 
-    print(f"\n{'arm':<11}{'domains':>8}  {'CPU us per query, fast':<26}{'of dnsperf':<26}{'queries a second':<36}"
+    print(f"\n{'arm':<11}{'domains':>8}  {'CPU us per query, fast':<26}{'of dnsperf':<26}{'CPU us, new name':<26}{'queries a second':<36}"
           f"{f'CPU us per query, {options.rate}/s':<30}{'resident, MiB':<26}{'lost':>6}")
     for arm in ("connector", "unbound"):
         for domains in (FEW, MANY):
-            lost = sum(values(arm, domains, "fast_lost")) + sum(values(arm, domains, "paced_lost"))
+            lost = sum(sum(values(arm, domains, f"{kind}_lost")) for kind in ("new", "fast", "paced"))
             print(f"{arm:<11}{domains:>8}  {figures.spread(values(arm, domains, 'fast_us')):<26}"
                   f"{figures.spread(values(arm, domains, 'fast_asker_us')):<26}"
+                  f"{figures.spread(values(arm, domains, 'new_us'), 1):<26}"
                   f"{figures.spread(values(arm, domains, 'fast_qps'), 0):<36}"
                   f"{figures.spread(values(arm, domains, 'paced_us'), 1):<30}"
                   f"{figures.spread(values(arm, domains, 'MiB'), 1):<26}{lost:>6.0f}")
@@ -171,6 +180,9 @@ def report(rows, options):
     for domains in (FEW, MANY):
         print(figures.bar(f"CPU per cached query, {domains:,} domains, ratio of medians to unbound's",
                           cost["connector", domains] / cost["unbound", domains], CPU_BAR))
+        new = {arm: statistics.median(values(arm, domains, "new_us")) for arm in ("connector", "unbound")}
+        print(figures.bar(f"CPU per name that was never asked, {domains:,} domains, ratio of medians to unbound's",
+                          new["connector"] / new["unbound"], NEW_BAR))
     print(figures.bar("CPU per cached query, 100,000 domains against 10, ratio of medians",
                       cost["connector", MANY] / cost["connector", FEW], GROWTH_BAR))
     print(figures.bar("memory, 100,000 domains less 10, difference of medians", memory[MANY] - memory[FEW],
