@@ -65,7 +65,8 @@ impl SendBatch {
     pub fn push(&mut self, destination: SocketAddr, length: usize) {
         let start = self.used;
         self.used += length;
-        if let Some(run) = self.runs.last_mut()
+        let is_waiting = self.next < self.runs.len(); // else the last run was taken already
+        if let Some(run) = self.runs.last_mut().filter(|_| is_waiting)
             && run.destination == destination
             && !run.is_closed
             && run.count < self.most_segments
@@ -162,6 +163,15 @@ mod tests {
         }
         assert_eq!(batch.pop().unwrap().contents.len(), 9);
         assert_eq!(batch.pop().unwrap().segment_size, None);
+    }
+
+    #[test]
+    fn a_run_that_was_taken_takes_no_more() {
+        let mut batch = SendBatch::new(64);
+        for _ in 0..2 {
+            batch.push("192.0.2.1:1".parse().unwrap(), 9);
+            assert_eq!(batch.pop().unwrap().contents.len(), 9);
+        }
     }
 
     #[test]
