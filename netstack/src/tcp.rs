@@ -4,6 +4,9 @@
 //! [`TcpStack::poll_packet`] until `None`, [`TcpStack::poll_event`] until `None`, then sleep until
 //! [`TcpStack::poll_timeout`] and call [`TcpStack::handle_timeout`].
 //!
+//! smoltcp keeps the streams; what is lost, what is repeated, and how much may be under way is decided in `recovery`, since
+//! its own sender knows neither SACK nor a time-out below a second.
+//!
 //! The cost is in proportion to the flows that do something. smoltcp walks all sockets of a set for each packet, so
 //! every flow has a set of its own under one shared interface; packets find theirs by link and addresses, and each flow
 //! has one entry in an ordered map of deadlines.
@@ -17,9 +20,12 @@ mod flow;
 mod ingress;
 mod lifecycle;
 mod limits;
+mod outbox;
 mod pace;
 mod queue;
+mod recovery;
 mod segment;
+mod steering;
 mod table;
 mod timers;
 
@@ -28,7 +34,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -36,9 +42,10 @@ use smoltcp::iface::{Config, Interface};
 use smoltcp::wire::HardwareAddress;
 
 use clock::Clock;
-use device::{Device, Outbox};
-use flow::Flow;
+use device::Device;
+use flow::{Flow, Sizes};
 use limits::{BUFFER_RANGE, MAX_MTU, MIN_MTU};
+use outbox::Outbox;
 use queue::FlowQueue;
 use segment::{is_endpoint, plain};
 use table::{FlowKey, FlowTable};
@@ -138,7 +145,7 @@ impl TcpStack {
             return Err(ConnectError::Full { remote, max_flows: self.limits.max_flows });
         }
         self.renew_interface();
-        let flow = Flow::connecting(key, self.limits.buffer_bytes, self.clock.now(), &mut self.interface)
+        let flow = Flow::connecting(key, self.sizes(), self.clock.now(), &mut self.interface)
             .ok_or(ConnectError::Unaddressable { local, remote })?;
         let full = ConnectError::Full { remote, max_flows: self.limits.max_flows };
         let id = self.table.insert(flow).ok_or(full)?;
@@ -239,6 +246,10 @@ impl TcpStack {
         Counters { outbox_full: self.outbox.dropped, ..self.counters }
     }
 
+    fn sizes(&self) -> Sizes {
+        Sizes { buffer_bytes: self.limits.buffer_bytes, mtu: self.mtu }
+    }
+
     fn owned(&mut self, id: FlowId) -> Option<&mut Flow> {
         self.table.get_mut(id).filter(|flow| !flow.released)
     }
@@ -258,8 +269,9 @@ fn in_range(buffer_bytes: usize) -> usize {
 fn new_interface(random_seed: u64, mtu: usize, clock: &Clock) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = random_seed;
-    let mut device = Device { inbound: None, outbox: &mut Outbox::default(), link: 0, mtu };
-    let mut interface = Interface::new(config, &mut device, clock.stack_now());
+    let mut outbox = Outbox::default();
+    let mut device = Device::new(&mut outbox, 0, mtu, clock.now());
+    let mut interface = Interface::new(config, &mut device, clock.stack_now(Duration::ZERO));
     // Flows were chosen by their addresses before smoltcp sees a packet.
     interface.set_any_ip(true);
     interface

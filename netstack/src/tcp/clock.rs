@@ -21,16 +21,16 @@ impl Clock {
         self.now
     }
 
-    /// Now, as smoltcp counts it.
-    pub(super) fn stack_now(&self) -> smoltcp::time::Instant {
-        let micros = self.now.duration_since(self.base).as_micros();
+    /// Now, as smoltcp counts it, for a flow whose clock has jumped ahead by `jumped`.
+    pub(super) fn stack_now(&self, jumped: Duration) -> smoltcp::time::Instant {
+        let micros = (self.now.duration_since(self.base) + jumped).as_micros();
         smoltcp::time::Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
-    /// A moment of smoltcp's as the caller counts it; moments before the base become the base.
-    pub(super) fn caller_time(&self, at: smoltcp::time::Instant) -> Instant {
+    /// A moment of smoltcp's as the caller counts it, for such a flow; moments before the base become the base.
+    pub(super) fn caller_time(&self, at: smoltcp::time::Instant, jumped: Duration) -> Instant {
         let micros = u64::try_from(at.total_micros()).unwrap_or(0);
-        self.base + Duration::from_micros(micros)
+        self.base + Duration::from_micros(micros).saturating_sub(jumped)
     }
 }
 
@@ -48,7 +48,9 @@ mod tests {
         clock.advance(base + Duration::from_millis(3));
 
         assert_eq!(clock.now(), base + Duration::from_millis(7));
-        assert_eq!(clock.caller_time(clock.stack_now()), clock.now());
-        assert_eq!(clock.caller_time(smoltcp::time::Instant::from_millis(-5)), base);
+        for jumped in [Duration::ZERO, Duration::from_secs(61)] {
+            assert_eq!(clock.caller_time(clock.stack_now(jumped), jumped), clock.now());
+            assert_eq!(clock.caller_time(smoltcp::time::Instant::from_millis(-5), jumped), base);
+        }
     }
 }

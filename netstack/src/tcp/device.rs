@@ -1,44 +1,21 @@
 //! The in-memory device between smoltcp and the caller: one packet in, a bounded queue of packets out.
-use std::collections::VecDeque;
-
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use super::limits::OUTBOX_PACKETS;
+use super::outbox::Outbox;
+use super::recovery::{Recovery, Sent, Verdict};
 
-/// Complete IP packets that wait to be fetched, each with its link.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    packets: VecDeque<(u32, Vec<u8>)>,
-    /// Packets that found it full.
-    pub(super) dropped: u64,
-}
-
-impl Outbox {
-    pub(super) fn pop(&mut self) -> Option<(u32, Vec<u8>)> {
-        self.packets.pop_front()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.packets.len()
-    }
-
-    /// Bytes of the packet that came last, 0 if none waits.
-    pub(super) fn newest_len(&self) -> usize {
-        self.packets.back().map_or(0, |(_, packet)| packet.len())
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.packets.len() >= OUTBOX_PACKETS
-    }
-
-    fn push(&mut self, link: u32, packet: Vec<u8>) {
-        if self.is_full() {
-            self.dropped += 1;
-            return;
-        }
-        self.packets.push_back((link, packet));
-    }
+/// What became of the packet that smoltcp made last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It made none.
+    Nothing,
+    /// It takes nothing of the sequence space.
+    Bare,
+    /// It carries data, a SYN or a FIN.
+    Data,
+    /// It is not to go out.
+    Held,
 }
 
 /// What smoltcp sees for the length of one call.
@@ -48,6 +25,28 @@ pub(super) struct Device<'a> {
     pub(super) outbox: &'a mut Outbox,
     pub(super) link: u32,
     pub(super) mtu: usize,
+    /// The flow's, if the call is for a flow.
+    pub(super) recovery: Option<&'a mut Recovery>,
+    /// The caller's time.
+    pub(super) now: std::time::Instant,
+    pub(super) made: Made,
+}
+
+impl<'a> Device<'a> {
+    /// With nothing to be handled, for no flow.
+    pub(super) fn new(outbox: &'a mut Outbox, link: u32, mtu: usize, now: std::time::Instant) -> Self {
+        Self { inbound: None, outbox, link, mtu, recovery: None, now, made: Made::Nothing }
+    }
+
+    fn outbound(&mut self) -> Outbound<'_> {
+        Outbound {
+            outbox: self.outbox,
+            link: self.link,
+            recovery: self.recovery.as_deref_mut(),
+            now: self.now,
+            made: &mut self.made,
+        }
+    }
 }
 
 impl phy::Device for Device<'_> {
@@ -62,14 +61,14 @@ impl phy::Device for Device<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Inbound<'_>, Outbound<'_>)> {
         let packet = self.inbound.take()?;
-        Some((Inbound(packet), Outbound { outbox: self.outbox, link: self.link }))
+        Some((Inbound(packet), self.outbound()))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outbound<'_>> {
         if self.outbox.is_full() {
             return None;
         }
-        Some(Outbound { outbox: self.outbox, link: self.link })
+        Some(self.outbound())
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -96,13 +95,23 @@ impl phy::RxToken for Inbound<'_> {
 pub(super) struct Outbound<'a> {
     outbox: &'a mut Outbox,
     link: u32,
+    recovery: Option<&'a mut Recovery>,
+    now: std::time::Instant,
+    made: &'a mut Made,
 }
 
 impl phy::TxToken for Outbound<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
-        let mut packet = vec![0; len];
-        let result = fill(&mut packet);
-        self.outbox.push(self.link, packet);
-        result
+        let Self { outbox, link, mut recovery, now, made } = self;
+        outbox.write(link, len, fill, |packet| {
+            let sent = Sent::parse(packet)?;
+            let verdict = recovery.as_mut().map_or(Verdict::Send, |recovery| recovery.judge(&sent, now));
+            *made = match (verdict, sent.length > 0 || sent.is_syn) {
+                (Verdict::Send, true) => Made::Data,
+                (Verdict::Send, false) => Made::Bare,
+                (Verdict::Bare(_) | Verdict::Hold, _) => Made::Held,
+            };
+            Some((sent, verdict))
+        })
     }
 }

@@ -1,10 +1,11 @@
 //! Packets out: the flows that have something to do take turns.
 use std::time::Instant;
 
-use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
 
-use super::device::Device;
+use super::device::{Device, Made};
+use super::limits::{REWIND, TURN_POLLS};
+use super::steering;
 use super::{FlowId, TcpStack};
 
 /// How a flow's turn ended.
@@ -36,10 +37,10 @@ impl TcpStack {
         };
         let mut wanted = flow.deadline(self.limits.idle_timeout, now);
         if !flow.quiet && !flow.is_over() {
-            let poll_at = self.interface.poll_at(self.clock.stack_now(), &flow.sockets);
-            let poll_at = poll_at.map(|at| self.clock.caller_time(at));
+            let poll_at = self.interface.poll_at(self.clock.stack_now(flow.jumped), &flow.sockets);
+            let poll_at = poll_at.map(|at| self.clock.caller_time(at, flow.jumped));
             let poll_at = poll_at.map(|at| if at <= now { now + flow.back_off() } else { at });
-            wanted = wanted.into_iter().chain(poll_at).min();
+            wanted = wanted.into_iter().chain(poll_at).chain(flow.recovery.poll_timeout()).min();
         }
         self.timers.set(id, &mut flow.wake_at, wanted);
     }
@@ -61,20 +62,36 @@ impl TcpStack {
         let Some(flow) = self.table.get_mut(id).filter(|flow| !flow.quiet && !flow.is_over()) else {
             return Turn::Idle;
         };
-        let now = self.clock.stack_now();
-        let allowance = flow.pace.allowance(self.limits.pace_packets, self.clock.now());
-        let mut device =
-            Device { inbound: None, outbox: &mut self.outbox, link: flow.key.link, mtu: self.mtu };
-        for _ in 0..allowance {
+        if flow.recovery.take_rewind() {
+            flow.jumped += REWIND;
+        }
+        let (now, caller_now) = (self.clock.stack_now(flow.jumped), self.clock.now());
+        if let Some(correction) = steering::acknowledgement(flow) {
+            let mut device = Device::new(&mut self.outbox, flow.key.link, self.mtu, caller_now);
+            device.inbound = Some(correction.packet());
+            self.interface.poll_ingress_single(now, &mut device, &mut flow.sockets);
             self.counters.polls += 1;
-            let result = self.interface.poll_egress(now, &mut device, &mut flow.sockets);
-            let sent = result != PollResult::None;
-            if sent {
+        }
+        let mut left = flow.pace.allowance(self.limits.pace_packets, caller_now);
+        for _ in 0..TURN_POLLS {
+            if left == 0 {
+                break;
+            }
+            self.counters.polls += 1;
+            flow.avoid_silly_segments();
+            let mut device = Device::new(&mut self.outbox, flow.key.link, self.mtu, caller_now);
+            device.recovery = Some(&mut flow.recovery);
+            self.interface.poll_egress(now, &mut device, &mut flow.sockets);
+            let made = device.made;
+            if made != Made::Nothing {
                 flow.sent();
+            }
+            if matches!(made, Made::Bare | Made::Data) {
                 flow.pace.spend(1);
+                left -= 1;
             }
             // Data goes first, so after a bare packet there is none; asking on may give the same packet without end.
-            if !sent || device.outbox.newest_len() == flow.bare_packet_len() {
+            if matches!(made, Made::Nothing | Made::Bare) {
                 flow.quiet = flow.state() == State::TimeWait;
                 return Turn::Idle;
             }

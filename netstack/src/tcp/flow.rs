@@ -9,6 +9,7 @@ use super::event::{End, Signals};
 use super::limits::{CONNECT_TIMEOUT, HALF_OPEN_TIMEOUT, MAX_RETRY, RETRY, TIME_WAIT, USER_TIMEOUT};
 use super::pace::Pace;
 use super::queue::Ticket;
+use super::recovery::Recovery;
 use super::segment::Segment;
 use super::table::FlowKey;
 
@@ -19,6 +20,9 @@ pub(super) struct Flow {
     pub(super) places: Places,
     pub(super) wake_at: Option<Instant>,
     pub(super) pace: Pace,
+    pub(super) recovery: Recovery,
+    /// How far smoltcp's clock for this flow is ahead: it jumps when something is to be repeated.
+    pub(super) jumped: Duration,
     /// The owner gave it up or heard its end: its id is dead outside, only the last packets are still to go.
     pub(super) released: bool,
     /// Nothing is to be sent for it any more, not even a reset.
@@ -33,6 +37,9 @@ pub(super) struct Flow {
     handle: SocketHandle,
     /// Where the window that our SYN offered ends, until a later packet of ours offered another.
     first_window_end: Option<TcpSeqNumber>,
+    /// Where the peer's data begins, and how much of it the owner took.
+    data_begin: Option<TcpSeqNumber>,
+    taken: u32,
     retry: Duration,
     accepted: bool,
     opened: bool,
@@ -41,6 +48,15 @@ pub(super) struct Flow {
     unread: usize,
     seen: State,
     fate: Option<End>,
+}
+
+/// What a new flow is made with, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// Of each of its two buffers.
+    pub(super) buffer_bytes: usize,
+    /// The largest packet.
+    pub(super) mtu: usize,
 }
 
 /// The flow's places in the stack's queues.
@@ -54,22 +70,22 @@ pub(super) struct Places {
 
 impl Flow {
     /// A flow that waits for the SYN at hand; nothing if smoltcp refuses the address.
-    pub(super) fn accepting(key: FlowKey, buffer_bytes: usize, now: Instant) -> Option<Box<Self>> {
-        let mut socket = new_socket(buffer_bytes);
+    pub(super) fn accepting(key: FlowKey, sizes: Sizes, now: Instant) -> Option<Box<Self>> {
+        let mut socket = new_socket(sizes.buffer_bytes);
         socket.listen(key.local).ok()?;
-        Some(Self::new(key, socket, true, now))
+        Some(Self::new(key, socket, sizes, true, now))
     }
 
     /// A flow that is about to send its SYN; nothing if smoltcp refuses the addresses.
     pub(super) fn connecting(
         key: FlowKey,
-        buffer_bytes: usize,
+        sizes: Sizes,
         now: Instant,
         interface: &mut Interface,
     ) -> Option<Box<Self>> {
-        let mut socket = new_socket(buffer_bytes);
+        let mut socket = new_socket(sizes.buffer_bytes);
         socket.connect(interface.context(), key.remote, key.local).ok()?;
-        Some(Self::new(key, socket, false, now))
+        Some(Self::new(key, socket, sizes, false, now))
     }
 
     pub(super) fn socket(&self) -> &Socket<'static> {
@@ -130,9 +146,18 @@ impl Flow {
         if let Some(begin) = begins {
             let window = self.socket().recv_capacity().min(usize::from(u16::MAX));
             self.first_window_end = Some(begin + window);
+            self.data_begin = Some(begin);
             return true;
         }
         self.first_window_end.is_none_or(|end| segment.data_end() <= end)
+    }
+
+    /// Has smoltcp wait for room for a whole segment while there is enough to fill one: it would send whatever the window
+    /// allows, and the window opens by a few octets at a time (RFC 9293 §3.8.6.2.1).
+    pub(super) fn avoid_silly_segments(&mut self) {
+        let socket: &mut Socket = self.sockets.get_mut(self.handle);
+        let has_enough = self.recovery.unsent(socket.send_queue()) >= self.recovery.segment();
+        socket.set_nagle_enabled(has_enough);
     }
 
     /// A packet of ours went out.
@@ -172,6 +197,7 @@ impl Flow {
     pub(super) fn recv(&mut self, buffer: &mut [u8]) -> usize {
         let socket: &mut Socket = self.sockets.get_mut(self.handle);
         let taken = socket.recv_slice(buffer).unwrap_or(0);
+        self.taken = self.taken.wrapping_add(taken as u32);
         self.unread = socket.recv_queue();
         // An orderly end waits for the reader.
         if taken > 0 && self.fate == Some(End::Closed) && self.end_is_due() {
@@ -180,17 +206,30 @@ impl Flow {
         taken
     }
 
+    /// What the peer is to send next, while smoltcp may send data.
+    pub(super) fn next_expected(&self) -> Option<u32> {
+        match self.state() {
+            State::Established | State::CloseWait | State::FinWait1 => {}
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::FinWait2
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => return None,
+        }
+        let begin = self.data_begin?.0.cast_unsigned();
+        let in_order = self.taken.wrapping_add(self.socket().recv_queue() as u32);
+        let fin = u32::from(peer_has_closed(self.state()));
+        Some(begin.wrapping_add(in_order).wrapping_add(fin))
+    }
+
     /// How long to let smoltcp wait that wants to be asked at once, though it just had its turn.
     pub(super) fn back_off(&mut self) -> Duration {
         let retry = self.retry;
         self.retry = (retry * 2).min(MAX_RETRY);
         retry
-    }
-
-    /// Bytes of a packet of this flow that carries neither data nor options: an acknowledgement, a FIN or a reset.
-    pub(super) fn bare_packet_len(&self) -> usize {
-        let ip_header = if self.key.local.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN };
-        ip_header + TCP_HEADER_LEN
     }
 
     /// Takes as much of `data` as there is room for and tells how much.
@@ -234,8 +273,9 @@ impl Flow {
         Some(*self.heard_at.get_or_insert(now) + patience)
     }
 
-    fn new(key: FlowKey, socket: Socket<'static>, accepted: bool, now: Instant) -> Box<Self> {
+    fn new(key: FlowKey, socket: Socket<'static>, sizes: Sizes, accepted: bool, now: Instant) -> Box<Self> {
         let seen = socket.state();
+        let ip_header = if key.local.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN };
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
         Box::new(Self {
@@ -244,6 +284,8 @@ impl Flow {
             places: Places::default(),
             wake_at: None,
             pace: Pace::new(now),
+            recovery: Recovery::new(sizes.mtu - ip_header - TCP_HEADER_LEN),
+            jumped: Duration::ZERO,
             released: false,
             mute: false,
             quiet: false,
@@ -251,6 +293,8 @@ impl Flow {
             sockets,
             handle,
             first_window_end: None,
+            data_begin: None,
+            taken: 0,
             retry: RETRY,
             accepted,
             opened: false,
@@ -330,13 +374,13 @@ impl Flow {
     }
 }
 
-/// CUBIC, since the default is no congestion control at all. No delayed acknowledgements: the owner hands in packets by
+/// No congestion control of smoltcp's: [`Recovery`] has one that knows of SACK. No delayed acknowledgements: the owner hands in packets by
 /// batches and fetches once, so one acknowledgement for each batch goes out anyhow, without a timer. No Nagle: what is
-/// sent here is whole messages or already gathered by another TCP.
+/// sent here is whole messages or already gathered by another TCP; see [`Flow::avoid_silly_segments`].
 fn new_socket(buffer_bytes: usize) -> Socket<'static> {
     let buffer = || SocketBuffer::new(vec![0; buffer_bytes]);
     let mut socket = Socket::new(buffer(), buffer());
-    socket.set_congestion_control(CongestionControl::Cubic);
+    socket.set_congestion_control(CongestionControl::None);
     socket.set_ack_delay(None);
     socket.set_nagle_enabled(false);
     socket

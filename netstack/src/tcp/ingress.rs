@@ -1,5 +1,5 @@
 //! Packets in: to their flow, to a listener, or back with a reset.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp::State;
@@ -8,6 +8,7 @@ use super::device::Device;
 use super::flow::Flow;
 use super::limits::MAX_HALF_OPEN;
 use super::segment::Segment;
+use super::steering;
 use super::{FlowId, TcpStack};
 
 impl TcpStack {
@@ -57,12 +58,16 @@ impl TcpStack {
         let Some(flow) = self.table.get_mut(id) else {
             return;
         };
-        if !flow.admits(segment) {
+        let heard = segment.acknowledgement();
+        if !flow.admits(segment) || !(segment.is_reset() || flow.recovery.hear(&heard, self.clock.now())) {
             self.counters.outside_window += 1;
             return;
         }
-        let (now, link) = (self.clock.stack_now(), flow.key.link);
-        let mut device = Device { inbound: Some(packet), outbox: &mut self.outbox, link, mtu: self.mtu };
+        let mut copy = [0; steering::MOST_COPIED];
+        let shown = steering::shown(flow, segment, packet, &mut copy);
+        let mut device = Device::new(&mut self.outbox, flow.key.link, self.mtu, self.clock.now());
+        (device.inbound, device.recovery) = (Some(shown), Some(&mut flow.recovery));
+        let now = self.clock.stack_now(flow.jumped);
         self.interface.poll_ingress_single(now, &mut device, &mut flow.sockets);
         self.counters.polls += 1;
         flow.observe();
@@ -74,7 +79,7 @@ impl TcpStack {
     /// A SYN for a listener. Its socket is made now and not before, so listening costs nothing.
     fn admit(&mut self, segment: &Segment, link: u32, packet: &[u8]) {
         let key = segment.key(link);
-        let flow = Flow::accepting(key, self.limits.buffer_bytes, self.clock.now());
+        let flow = Flow::accepting(key, self.sizes(), self.clock.now());
         let admitted = flow.filter(|_| self.make_room()).and_then(|flow| self.table.insert(flow));
         let Some(id) = admitted else {
             self.counters.refused += 1;
@@ -92,12 +97,10 @@ impl TcpStack {
 
     /// Answers with a reset (RFC 9293 §3.10.7.1), which smoltcp does when no socket takes a segment.
     fn refuse(&mut self, link: u32, packet: &[u8]) {
-        let mut device = Device { inbound: Some(packet), outbox: &mut self.outbox, link, mtu: self.mtu };
-        self.interface.poll_ingress_single(
-            self.clock.stack_now(),
-            &mut device,
-            &mut SocketSet::new(Vec::new()),
-        );
+        let mut device = Device::new(&mut self.outbox, link, self.mtu, self.clock.now());
+        device.inbound = Some(packet);
+        let now = self.clock.stack_now(Duration::ZERO);
+        self.interface.poll_ingress_single(now, &mut device, &mut SocketSet::new(Vec::new()));
         self.counters.polls += 1;
     }
 

@@ -78,6 +78,7 @@ impl TcpStack {
             return;
         };
         self.timers.set(id, &mut flow.wake_at, None);
+        flow.recovery.handle_timeout(now);
         let expired = flow.deadline(self.limits.idle_timeout, now).is_some_and(|at| at <= now);
         if !expired {
             return self.make_ready(id);

@@ -40,6 +40,13 @@ pub(super) const PACE_INTERVAL: Duration = Duration::from_millis(1);
 /// Packets of one flow before the next has its turn: an acknowledgement of another flow waits for 16 at most.
 pub(super) const TURN_PACKETS: u32 = 16;
 
+/// Times that smoltcp is asked for a packet in a turn, those included that it is not to send again: what it makes of
+/// 200 KiB.
+pub(super) const TURN_POLLS: u32 = 128;
+
+/// How far smoltcp's clock jumps to have its longest time-out come, which is 60 s.
+pub(super) const REWIND: Duration = Duration::from_secs(61);
+
 /// Packets that wait to be fetched with `poll_packet`; replies beyond are dropped like on any full queue, which TCP
 /// survives. More than any batch that the caller hands in between two fetches.
 pub(super) const OUTBOX_PACKETS: usize = 512;

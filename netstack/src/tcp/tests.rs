@@ -1,7 +1,9 @@
 //! Two stacks against each other over a simulated link, and one stack against hostile packets.
 mod hostile;
+mod loss;
 mod many;
-mod world;
+mod path;
+pub(super) mod world;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -9,16 +9,16 @@ use crate::tcp::{Event, FlowId, TcpStack};
 
 use super::world::{self, CLIENT, LINK, SERVER, World, limits};
 
-fn client() -> SocketAddr {
+pub(super) fn client() -> SocketAddr {
     "10.0.0.9:40000".parse().unwrap()
 }
 
-fn server() -> SocketAddr {
+pub(super) fn server() -> SocketAddr {
     "100.64.0.53:53".parse().unwrap()
 }
 
 /// A segment from the client to the server in an IPv4 packet, with right checksums.
-fn segment(flags: u8, seq: u32, ack: u32, window: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(super) fn segment(flags: u8, seq: u32, ack: u32, window: u16, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let options_len = options.len().min(40) / 4 * 4;
     let header_len = 20 + options_len;
     let mut packet = vec![0; 20 + header_len + payload.len()];

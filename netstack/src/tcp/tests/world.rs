@@ -37,7 +37,7 @@ pub(super) fn limits(max_flows: usize) -> Limits {
 }
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do as the start of the fake clock")]
-pub(super) fn start() -> Instant {
+pub(in crate::tcp) fn start() -> Instant {
     Instant::now()
 }
 
