@@ -19,3 +19,4 @@ mod signals;
 pub mod status;
 pub mod telemetry;
 pub mod user_stack;
+mod watch;

@@ -28,6 +28,7 @@ use self::dns_tcp::DnsTcp;
 use self::io::Io;
 use self::system_upstream::SystemUpstream;
 use crate::dialer::Request;
+use crate::watch::Alarm;
 
 /// Commands that may wait; each is short.
 pub const COMMAND_QUEUE: usize = 16;
@@ -80,6 +81,7 @@ pub struct Engine {
     saved_generation: u64,
     save_at: Option<Instant>,
     expire_at: Instant,
+    alarm: Alarm,
 }
 
 /// Why the loop woke up.
@@ -114,6 +116,7 @@ impl Engine {
             path_observer: path_mtu::PathObserver::new(parts.follows_paths),
             save_at: None,
             expire_at: Instant::now() + EXPIRE_INTERVAL,
+            alarm: Alarm::new(),
         })
     }
 
@@ -147,7 +150,7 @@ impl Engine {
             ready = self.io.ready() => Wake::Io(ready),
             Some(reply) = self.upstream.next() => Wake::Reply(reply),
             Some(request) = self.requests.recv() => Wake::Request(request),
-            () = tokio::time::sleep_until(deadline.into()) => Wake::Timer,
+            () = self.alarm.wait(Some(deadline)) => Wake::Timer,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 pub(super) use picture::Picture;
 
 use super::address_pool::FOREIGN_CHAINS;
+use crate::watch;
 
 /// A network that changes does so in several steps; this long after the last one it is looked at,
 const QUIET: Duration = Duration::from_millis(100);
@@ -144,13 +145,8 @@ async fn until(at: Option<Instant>) {
 
 /// Registers a source with the runtime.
 fn watched<T: AsRawFd>(source: Result<T, platform::Error>) -> Option<AsyncFd<T>> {
-    #[expect(
-        deprecated,
-        reason = "what replaces it is unsafe; the sources own their descriptors and never change them"
-    )]
-    let watched = source.map_err(anyhow::Error::from).and_then(|source| {
-        AsyncFd::with_interest(source, tokio::io::Interest::READABLE).map_err(anyhow::Error::from)
-    });
+    let watched = source.map_err(anyhow::Error::from);
+    let watched = watched.and_then(|source| watch::readable(source).map_err(anyhow::Error::from));
     watched.inspect_err(|error| tracing::warn!("{error:#}: changes of it are not noticed")).ok()
 }
 

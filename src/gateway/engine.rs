@@ -15,7 +15,6 @@ use netstack::gateway::{FlowId, Gateway};
 use tokio::sync::mpsc;
 
 pub use device::Inner;
-pub(super) use io::watched;
 
 use super::audit::Audit;
 use super::job::{Job, Order};
@@ -23,6 +22,8 @@ use super::roster::{PeerFacts, Roster};
 use device::Device;
 use flows::Record;
 use io::Io;
+
+use crate::watch::Alarm;
 
 /// Orders that are carried out before packets get their turn again.
 const ORDER_BUDGET: usize = 256;
@@ -72,6 +73,7 @@ pub struct Engine {
     orders: mpsc::Receiver<Order>,
     commands: mpsc::Receiver<Command>,
     audit: Audit,
+    alarm: Alarm,
 }
 
 /// Why the loop woke up.
@@ -100,6 +102,7 @@ impl Engine {
             orders: parts.orders,
             commands: parts.commands,
             audit: parts.audit,
+            alarm: Alarm::new(),
         };
         engine.enforce(parts.roster, Instant::now());
         Ok(engine)
@@ -138,18 +141,12 @@ impl Engine {
     async fn wait(&mut self) -> Wake {
         let deadlines = [self.gateway.poll_timeout(), self.io.device.poll_timeout()];
         let deadline = deadlines.into_iter().flatten().min();
-        let sleep = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             command = self.commands.recv() => Wake::Command(command),
             ready = self.io.ready() => Wake::Io(ready),
             order = self.orders.recv() => Wake::Order(order),
-            () = sleep => Wake::Timer,
+            () = self.alarm.wait(deadline) => Wake::Timer,
         }
     }
 

@@ -9,8 +9,6 @@ use std::time::Instant;
 use anyhow::Context;
 use netstack::Datapath;
 use platform::udp::{RecvMeta, UdpEndpoint};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 pub use device::Device;
 use device::Watched;
@@ -195,24 +193,10 @@ impl Engine {
                 }
             }
             self.io.device.flush(&mut self.datapath, now);
+            if count < RECEIVE_BUFFERS {
+                break;
+            }
         }
         self.io.receive_buffers = buffers;
-    }
-}
-
-/// Registers a descriptor with the runtime.
-#[expect(
-    deprecated,
-    reason = "what replaces it is unsafe; our types own their descriptor and never change it"
-)]
-fn watched<T: std::os::fd::AsRawFd>(source: T, interest: Interest) -> std::io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(source, interest)
-}
-
-/// Says that nothing is left to read, so that the next wait really waits.
-fn clear_read<T: std::os::fd::AsRawFd>(source: &AsyncFd<T>) {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    if let Poll::Ready(Ok(mut guard)) = source.poll_read_ready(&mut context) {
-        guard.clear_ready();
     }
 }

@@ -7,11 +7,10 @@ use std::time::Instant;
 use netstack::CanJoin;
 use netstack::gateway::Gateway;
 use platform::tun::Tun;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::io::watched;
 use crate::user_stack::{self, Accepted, UserStack};
+use crate::watch::readable;
 
 /// What the engine is to carry connections with.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Inner {
                 let offloads = tun.offloads();
                 CanJoin { tcp: offloads.tcp_segmentation, udp: offloads.udp_segmentation }
             }
-            Self::Stack(_) => CanJoin::default(),
+            Self::Stack(_) => CanJoin { tcp: true, udp: false },
         }
     }
 }
@@ -45,7 +44,7 @@ impl Device {
     /// Must be called inside a runtime.
     pub(super) fn new(inner: Inner, now: Instant) -> std::io::Result<Self> {
         Ok(match inner {
-            Inner::Tun(tun) => Self::Tun(watched(tun, Interest::READABLE)?),
+            Inner::Tun(tun) => Self::Tun(readable(tun)?),
             Inner::Stack(config) => Self::Stack(Box::new(UserStack::new(&config, now))),
         })
     }

@@ -2,20 +2,18 @@
 
 use std::io::{ErrorKind, IoSliceMut};
 use std::net::SocketAddr;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use anyhow::Context as _;
 use netstack::gateway::Gateway;
 use platform::udp::{RecvMeta, UdpEndpoint};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Engine;
 use super::device::Device;
+use crate::watch::{Room, clear_read, readable};
 
-/// A socket may be full; the TUN never is.
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Largest thing that the TUN or a socket gives at once: a super-packet with its header.
 const BUFFER: usize = 65_536 + 16;
 /// Receive buffers of one call on a socket. Memory is touched only as far as it is used.
@@ -50,8 +48,8 @@ pub(super) struct Io {
     is_tun_next: bool,
     tun_buffer: Box<[u8]>,
     receive_buffers: Vec<Box<[u8]>>,
-    /// The socket that would take no more; the TUN is not read until it does.
-    blocked: Option<usize>,
+    /// A socket would take no more; the TUN is not read until it does.
+    blocked: Option<Room>,
 }
 
 impl Io {
@@ -61,7 +59,7 @@ impl Io {
             sockets.iter().position(is_it)
         };
         let by_family = [of_family(true), of_family(false)];
-        let sockets = sockets.into_iter().map(|socket| watched(socket, BOTH));
+        let sockets = sockets.into_iter().map(readable);
         Ok(Self {
             device,
             sockets: sockets.collect::<std::io::Result<_>>()?,
@@ -81,9 +79,7 @@ impl Io {
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Ready> {
-        if let Some(socket) = self.blocked.and_then(|index| self.sockets.get(index))
-            && socket.poll_write_ready(context).is_ready()
-        {
+        if self.blocked.as_ref().is_some_and(|room| room.poll(context).is_ready()) {
             return Poll::Ready(Ready::Writable);
         }
         let can_read_tun = self.blocked.is_none() && self.device.poll_readable(context);
@@ -128,11 +124,11 @@ impl Io {
         }
     }
 
+    /// A socket that cannot be watched is tried again at the next turn.
     fn block(&mut self, index: usize) {
-        self.blocked = Some(index);
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Ok(mut guard)) = self.sockets[index].poll_write_ready(&mut context) {
-            guard.clear_ready();
+        match Room::of(self.sockets[index].get_ref()) {
+            Ok(room) => self.blocked = Some(room),
+            Err(error) => tracing::debug!("failed to wait for room in a socket: {error}"),
         }
     }
 }
@@ -188,6 +184,10 @@ impl Engine {
                     for (meta, buffer) in metas[..count].iter().zip(&buffers) {
                         self.handle_datagrams(meta.addr, &buffer[..meta.len], meta.stride, now);
                     }
+                    if count < RECEIVE_BUFFERS {
+                        clear_read(&self.io.sockets[index]); // it gave all it had; what comes now is news
+                        break;
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     clear_read(&self.io.sockets[index]);
@@ -218,24 +218,4 @@ fn receive(
     let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
         std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
     endpoint.recv(&mut slices, metas)
-}
-
-/// Registers a descriptor with the runtime.
-#[expect(
-    deprecated,
-    reason = "what replaces it is unsafe; our types own their descriptor and never change it"
-)]
-pub(in crate::gateway) fn watched<T: std::os::fd::AsRawFd>(
-    source: T,
-    interest: Interest,
-) -> std::io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(source, interest)
-}
-
-/// Says that nothing is left to read, so that the next wait really waits.
-fn clear_read<T: std::os::fd::AsRawFd>(source: &AsyncFd<T>) {
-    let mut context = Context::from_waker(Waker::noop());
-    if let Poll::Ready(Ok(mut guard)) = source.poll_read_ready(&mut context) {
-        guard.clear_ready();
-    }
 }

@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use netstack::{CanJoin, Datapath};
 use platform::tun::Tun;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{clear_read, watched};
 use crate::user_stack::UserStack;
+use crate::watch::{clear_read, readable};
 
 /// Where packets of programs come from and go to.
 pub enum Device {
@@ -42,7 +41,7 @@ pub(in crate::connector::engine) enum Watched {
 impl Watched {
     pub(super) fn new(device: Device) -> std::io::Result<Self> {
         Ok(match device {
-            Device::Tun(tun) => Self::Tun(watched(tun, Interest::READABLE)?),
+            Device::Tun(tun) => Self::Tun(readable(tun)?),
             Device::Stack(stack) => Self::Stack(stack),
         })
     }

@@ -6,13 +6,10 @@ use std::task::{Context, Poll};
 
 use netstack::Datapath;
 use platform::udp::{RecvMeta, UdpEndpoint, UdpFacts};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{clear_read, watched};
+use crate::watch::{Room, clear_read, readable};
 
-/// A socket may be full; the TUN never is.
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Receive buffers of one call on a socket. Each holds up to 64 datagrams where the system joins them, else one: then
 /// only many together make super-packets for the TUN. Memory is touched only as far as it is used.
 pub(super) const RECEIVE_BUFFERS: usize = 32;
@@ -22,8 +19,8 @@ pub(in crate::connector::engine) struct Network {
     sockets: Vec<AsyncFd<UdpEndpoint>>,
     /// Index of the socket of each family: IPv4, IPv6.
     by_family: [Option<usize>; 2],
-    /// The socket that would take no more; the device is not read until it does.
-    blocked: Option<usize>,
+    /// A socket would take no more; the device is not read until it does.
+    blocked: Option<Room>,
     /// Datagrams that the system refused to send, and its last reason.
     pub(in crate::connector::engine) refused: u64,
     pub(in crate::connector::engine) last_error: Option<String>,
@@ -32,8 +29,7 @@ pub(in crate::connector::engine) struct Network {
 impl Network {
     pub(super) fn new(sockets: Vec<UdpEndpoint>) -> std::io::Result<Self> {
         let by_family = by_family(&sockets);
-        let sockets =
-            sockets.into_iter().map(|socket| watched(socket, BOTH)).collect::<std::io::Result<_>>()?;
+        let sockets = sockets.into_iter().map(readable).collect::<std::io::Result<_>>()?;
         Ok(Self { by_family, sockets, blocked: None, refused: 0, last_error: None })
     }
 
@@ -54,8 +50,8 @@ impl Network {
 
     /// Whether the socket that was full takes datagrams again.
     pub(super) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
-        match self.blocked.and_then(|index| self.sockets.get(index)) {
-            Some(socket) => socket.poll_write_ready(context).map(drop),
+        match &self.blocked {
+            Some(room) => room.poll(context),
             None => Poll::Pending,
         }
     }
@@ -105,7 +101,12 @@ impl Network {
         let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
             std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
         match self.sockets[index].get_ref().recv(&mut slices, metas) {
-            Ok(count) => Some(count),
+            Ok(count) => {
+                if count < RECEIVE_BUFFERS {
+                    clear_read(&self.sockets[index]); // it gave all it had; what comes now is news
+                }
+                Some(count)
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 clear_read(&self.sockets[index]);
                 None
@@ -118,11 +119,11 @@ impl Network {
         }
     }
 
+    /// A socket that cannot be watched is tried again at the next turn.
     fn block(&mut self, index: usize) {
-        self.blocked = Some(index);
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        if let Poll::Ready(Ok(mut guard)) = self.sockets[index].poll_write_ready(&mut context) {
-            guard.clear_ready();
+        match Room::of(self.sockets[index].get_ref()) {
+            Ok(room) => self.blocked = Some(room),
+            Err(error) => self.last_error = Some(error.to_string()),
         }
     }
 }

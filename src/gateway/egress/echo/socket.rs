@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::message;
-use crate::gateway::engine::watched;
+use crate::watch::readable;
 
 /// Largest message, in bytes.
 const LARGEST: usize = 65_535;
@@ -35,7 +35,7 @@ impl EchoSocket {
         };
         socket.set_nonblocking(true)?;
         socket.connect(&SocketAddr::new(address, 0).into())?;
-        Ok(Self { socket: watched(socket, tokio::io::Interest::READABLE)?, is_ipv6, identifier })
+        Ok(Self { socket: readable(socket)?, is_ipv6, identifier })
     }
 
     /// Sends a request.
