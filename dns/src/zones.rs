@@ -56,10 +56,11 @@ pub enum ZonesError {
     ServerOutsideAllowedIps(SocketAddr),
 }
 
-/// The policy about names, checked and ready to be looked up. Build a new one for each change of policy.
+/// The policy about names, checked and ready to be looked up. Build a new one for each change of policy. A clone shares the
+/// table of rules, which is large where there are many names.
 #[derive(Clone, Debug, Default)]
 pub struct Zones {
-    table: RuleTable,
+    table: Arc<RuleTable>,
     forwards: Vec<Resolved>,
     gateways: BTreeMap<u32, GatewayZone>,
     gateway_servers: BTreeMap<u32, Arc<[SocketAddr]>>,
@@ -106,7 +107,7 @@ impl Zones {
         }
         rules.into_iter().try_for_each(|rule| zones.add_rule(rule))?;
         forwards.into_iter().try_for_each(|forward| zones.add_forward(forward))?;
-        zones.table.shrink();
+        Arc::make_mut(&mut zones.table).shrink();
         Ok(zones)
     }
 
@@ -162,7 +163,9 @@ impl Zones {
             return Err(ZonesError::UnknownGateway { names: rule.pattern.to_string(), gateway });
         }
         let names = rule.pattern.clone();
-        self.table.insert(rule).map_err(|_| ZonesError::ConflictingRules(names.to_string()))
+        Arc::make_mut(&mut self.table)
+            .insert(rule)
+            .map_err(|_| ZonesError::ConflictingRules(names.to_string()))
     }
 
     fn add_forward(&mut self, forward: Forward) -> Result<(), ZonesError> {
@@ -172,7 +175,7 @@ impl Zones {
         };
         check_servers(zone, &servers)?;
         let servers = if servers.is_empty() { self.servers_of(gateway) } else { distinct(servers) };
-        self.table
+        Arc::make_mut(&mut self.table)
             .insert_forward(suffix.clone(), self.forwards.len() as u32)
             .map_err(|_| ZonesError::ConflictingForwards(suffix))?;
         self.forwards.push(Resolved { gateway, servers });
