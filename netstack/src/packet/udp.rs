@@ -54,7 +54,7 @@ pub fn write(out: &mut [u8], source: SocketAddr, destination: SocketAddr, payloa
     Some(length)
 }
 
-/// The facts of a packet of `length` bytes that [`write`] made.
+/// The facts of a packet of `length` bytes that [`write()`] made.
 pub fn facts(source: SocketAddr, destination: SocketAddr, length: usize) -> Facts {
     Facts {
         source: source.ip(),
