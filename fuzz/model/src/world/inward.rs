@@ -6,7 +6,7 @@ use super::inside::together;
 use super::{Answer, Inside, World, device_address, site_at, site_of};
 use crate::network::Datagram;
 use crate::payload::{From, first_sequence, place, stream, tag_of, tagged};
-use crate::reference::{Flow, Known, State};
+use crate::reference::{Flow, Key, Known, State};
 use crate::spec::{GATEWAYS, ip, local_address};
 use crate::transition::Choice;
 use crate::wire::{self, ACK, FIN, PSH, Packet, RST, SYN, Segment, Transport, word};
@@ -207,7 +207,10 @@ impl World {
                     bytes.len()
                 )
             });
-            self.overhear(&datagram);
+            // a packet that came before its session was refused, and still is as good as one that is late
+            if !is_bad || datagram.bytes[0] != 4 {
+                self.overhear(&datagram);
+            }
             if is_bad {
                 continue;
             }
@@ -317,10 +320,9 @@ impl World {
             {
                 self.check_answer(&packet, destination);
             }
-            Transport::Udp { source, destination } => {
-                self.explain_tagged(&packet, (destination, source), expected);
+            Transport::Udp { .. } | Transport::Echo { is_request: false, .. } => {
+                self.explain_tagged(&packet, expected);
             }
-            Transport::Echo { id, is_request: false } => self.explain_tagged(&packet, (id, 0), expected),
             Transport::Icmp(3 | 1, 1 | 3) => self.explain_error(&packet, expected),
             other => panic!("nobody sends the device such a packet: {other:?} from {}", packet.source),
         }
@@ -330,14 +332,15 @@ impl World {
     fn whole_at_device(&mut self, packet: Packet, expected: &mut Vec<Expected>) -> Option<Packet> {
         let Some(part) = packet.part else { return Some(packet) };
         let key = (packet.source, packet.destination, packet.protocol, part.id);
+        let first = (part.offset == 0).then(|| key_of(&packet));
         let parts = self.parts_at_device.entry(key).or_default();
         parts.push(packet);
         let id = part.id as usize - 1;
         expected.retain(|entry| entry.inside != id);
-        if let Some(Answer::Tagged { flow, .. }) = self.inside.get(id).map(|inside| inside.what)
-            && part.offset == 0
+        if let Some(what @ Answer::Tagged { flow, .. }) = self.inside.get(id).map(|inside| inside.what)
+            && let Some(heir) = first.and_then(|found| self.heir(found, flow))
         {
-            self.note_arrival(flow, Answer::Tagged { flow, length: 0, is_part: true });
+            self.note_arrival(heir, what);
         }
         let whole = together(self.parts_at_device.get_mut(&key)?)?;
         self.parts_at_device.remove(&key);
@@ -345,7 +348,7 @@ impl World {
         Some(whole)
     }
 
-    fn explain_tagged(&mut self, packet: &Packet, ports: (u16, u16), expected: &mut Vec<Expected>) {
+    fn explain_tagged(&mut self, packet: &Packet, expected: &mut Vec<Expected>) {
         let Some((From::Host, id)) = tag_of(packet.payload()) else {
             panic!("the device gets what no host sent it: {packet:?}");
         };
@@ -356,24 +359,34 @@ impl World {
         let Answer::Tagged { flow, length, is_part } = what else { panic!("{what:?} as a datagram") };
         assert_eq!(packet.payload(), tagged(From::Host, id, length), "answer {id} was changed");
         let key = self.reference.flows[flow].key;
-        let found = (packet.protocol, packet.destination, ports.0, packet.source, ports.1);
-        if found != key && self.has_taken_over(found, flow) {
+        let found = key_of(packet);
+        if found != key
+            && let Some(heir) = self.heir(found, flow)
+        {
+            if !is_part {
+                self.note_arrival(heir, what);
+            }
             return; // a late answer, to a flow that ended, under a port that another has now
         }
         assert_eq!(found, key, "the way back");
         self.strike_off(id, flow, expected, is_part);
     }
 
-    /// Whether another flow has the port of one that may have ended. No gateway may have seen that yet: it is known now.
-    fn has_taken_over(&mut self, found: crate::reference::Key, former: usize) -> bool {
-        let (now, key) = (self.now, self.reference.flows[former].key);
+    /// The flow of now that gets under the key `found` what was for `former`: that one or a later one under its key, or
+    /// one that took over its port when it ended. No gateway may have seen that port yet: it is known now.
+    fn heir(&mut self, found: Key, former: usize) -> Option<usize> {
+        let (now, flow) = (self.now, &self.reference.flows[former]);
+        let (key, way) = (flow.key, (flow.gateway, flow.real, flow.local_port, flow.key.0, flow.key.4));
+        let (heir, _) = self.reference.known(&found, now)?;
+        if found == key {
+            return Some(heir);
+        }
         let is_over = !matches!(self.reference.known(&key, now), Some((id, Known::Yes)) if id == former);
-        let Some((other, _)) = self.reference.known(&found, now) else { return false };
-        let Flow { gateway, real, local_port, .. } = self.reference.flows[former];
-        let flow = &mut self.reference.flows[other];
-        flow.note(false, None, now);
-        flow.local_port = flow.local_port.or(local_port);
-        is_over && (flow.gateway, flow.real, flow.local_port) == (gateway, real, local_port)
+        let flow = &mut self.reference.flows[heir];
+        let port = flow.local_port.or(way.2);
+        let is_same = is_over && (flow.gateway, flow.real, port, flow.key.0, flow.key.4) == way;
+        flow.local_port = if is_same { port } else { flow.local_port };
+        is_same.then_some(heir)
     }
 
     fn explain_segment(&mut self, packet: &Packet, segment: Segment, expected: &mut Vec<Expected>) {
@@ -439,9 +452,18 @@ impl World {
         if let Some(at) = expected.iter().position(is_it) {
             expected.remove(at);
         }
-        let same = self.reference.flows.iter_mut().rev().find(|flow| flow.key == key && flow.errors_due > 0);
-        same.unwrap_or_else(|| panic!("a stranger's error about {key:?} came through")).errors_due -= 1;
+        let about = self.in_error(key);
+        let about = about.unwrap_or_else(|| panic!("a stranger's error about {key:?} came through"));
+        self.reference.flows[about].errors_due -= 1;
         self.reference.flows[live].last_seen = self.now;
+    }
+
+    /// The flow that an error is due about, which the device gets under that key.
+    fn in_error(&mut self, key: Key) -> Option<usize> {
+        let flows = (0..self.reference.flows.len()).rev();
+        let due: Vec<usize> = flows.filter(|id| self.reference.flows[*id].errors_due > 0).collect();
+        let same = due.iter().copied().find(|id| self.reference.flows[*id].key == key);
+        same.or_else(|| due.into_iter().find(|id| self.heir(key, *id).is_some()))
     }
 
     fn strike_off(&mut self, inside: usize, flow: usize, expected: &mut Vec<Expected>, is_part: bool) {
@@ -512,6 +534,16 @@ fn unfinished(frame: &[u8]) -> Result<Packet, String> {
     let sum = wire::checksum(&[&pseudo, &whole[at..]]);
     whole[field..field + 2].copy_from_slice(&sum.to_be_bytes());
     Packet::parse(&whole)
+}
+
+/// The flow of a datagram or an echo reply, as the device sees it.
+fn key_of(packet: &Packet) -> Key {
+    let ports = match packet.transport() {
+        Transport::Udp { source, destination } => (destination, source),
+        Transport::Echo { id, is_request: false } => (id, 0),
+        other => panic!("no answer of a host: {other:?}"),
+    };
+    (packet.protocol, packet.destination, ports.0, packet.source, ports.1)
 }
 
 fn port(flow: &Flow) -> u16 {
