@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use etherparse::PacketBuilder;
-use netstack::datapath::{Config, Datapath, Mapping};
+use netstack::datapath::{Datapath, Mapping};
 use netstack::packet::checksum;
 use netstack::packet::virtio::{HEADER_LEN, Offload, Segmentation};
 use netstack::policy::{Application, Gateway, Grant, Network, Policy, Ports, Prefix, Protocol};
@@ -133,7 +133,7 @@ impl World {
     fn new(set_up: SetUp) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let now = Instant::now();
-        let mut datapath = Datapath::new(config(), now);
+        let mut datapath = Datapath::new(crate::config(), now);
         datapath.set_policy(policy(set_up), now);
         let (flows, gateways) = match set_up {
             SetUp::Plain => (1, 1),
@@ -282,17 +282,6 @@ fn packet(
     let mut packet = Vec::new();
     builder.write(&mut packet, &vec![0x5a; payload]).unwrap();
     packet
-}
-
-fn config() -> Config {
-    Config {
-        seed: [9; 32],
-        resolver: ([100, 64, 0, 53].into(), None),
-        pool: vec![Prefix { address: [100, 64, 0, 0].into(), length: 16 }],
-        mtu: 1_420,
-        can_join: netstack::CanJoin { tcp: true, udp: true },
-        most_segments: 64,
-    }
 }
 
 fn policy(set_up: SetUp) -> Policy {
