@@ -7,6 +7,7 @@ mod connection;
 mod degraded;
 mod endpoints;
 pub mod engine;
+mod happened;
 pub mod network;
 mod network_watch;
 pub mod plan;
@@ -30,6 +31,7 @@ pub use service::{Service, ServiceOptions};
 use crate::config::keys::load_or_create_private_key;
 use crate::config::{Config, SecretKey, Sources};
 use crate::error::{Exit, Failure};
+use crate::event::Events;
 use crate::signals::Signals;
 use crate::{guardian, telemetry};
 
@@ -64,6 +66,8 @@ struct Setup {
     dns_mode: DnsMode,
     access: network::Access,
     reach: Reach,
+    /// Where everybody says what happened.
+    events: Events,
 }
 
 /// Runs until SIGTERM, SIGINT, or a failure that nothing can be done about.
@@ -120,7 +124,7 @@ fn prepare(
     let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));
     let keys = keys.collect::<Result<_, _>>()?;
     let access = access(&config)?;
-    Ok((Setup { config, keys, state_dir, dns_mode, access, reach }, lock))
+    Ok((Setup { config, keys, state_dir, dns_mode, access, reach, events: Events::default() }, lock))
 }
 
 fn reach(no_tun: bool) -> Reach {

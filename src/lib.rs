@@ -9,6 +9,7 @@ pub mod connector;
 pub mod demo;
 pub mod dialer;
 pub mod error;
+pub mod event;
 pub mod gateway;
 pub mod guardian;
 pub mod import;

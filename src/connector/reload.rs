@@ -25,7 +25,8 @@ pub(super) fn reload(running: &Setup) -> anyhow::Result<Reloaded> {
     let access = access(&config)?;
     let keys = private_keys(&config, running)?;
     telemetry::set_level(config.server.log_level.value);
-    let setup = Setup { config, keys, access, state_dir: running.state_dir.clone(), ..*running };
+    let (state_dir, events) = (running.state_dir.clone(), running.events.clone());
+    let setup = Setup { config, keys, access, state_dir, events, ..*running };
     let changed_gateways = changed_gateways(running, &setup);
     let needs_new_link = needs_new_link(running, &setup);
     Ok(Reloaded { setup, changed_gateways, needs_new_link })

@@ -12,7 +12,7 @@ use super::browser::{self, Browser};
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
 use super::publish::Beside;
-use super::{Setup, catalogue, network, proxies, publish, reload};
+use super::{Setup, catalogue, happened, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
 use crate::proxy::{Kind, Proxies, State};
@@ -149,6 +149,7 @@ impl Supervisor {
         let view = self.session.view();
         if view != before {
             self.since = SystemTime::now();
+            self.setup.events.emit(happened::session_changed(&before, &view));
             tracing::info!("{}", view.message);
             if let Some(hint) = &view.hint {
                 tracing::info!("hint: {hint}");
@@ -247,10 +248,12 @@ impl Supervisor {
 
     async fn handle_event(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::Gateway { id, state: GatewayState::Proven } => {
+            Event::Gateway { id, state: state @ GatewayState::Proven } => {
+                self.setup.events.emit(happened::gateway(&self.setup.config, id, state));
                 self.handle(Input::TunnelProven(id as usize)).await
             }
-            Event::Gateway { id, state: GatewayState::Lost } => {
+            Event::Gateway { id, state: state @ GatewayState::Lost } => {
+                self.setup.events.emit(happened::gateway(&self.setup.config, id, state));
                 self.handle(Input::HandshakeTimeout(id as usize)).await
             }
             Event::Gateway { state: GatewayState::Trying, .. } => Ok(()),
