@@ -1,6 +1,7 @@
 //! The local control API: one router, whatever it listens on.
 
 pub mod client;
+mod lists;
 mod problem;
 mod unix;
 
@@ -20,7 +21,7 @@ pub use problem::Problem;
 pub use unix::{ControlSocket, SocketError};
 
 pub use crate::access::{Access, Caller};
-use crate::status::Status;
+use crate::status::{FlowList, NameList, Status};
 
 /// Longest request body, in octets. No request has one yet; this is what a command could ever need.
 const MAX_BODY: usize = 64 << 10;
@@ -54,6 +55,16 @@ pub enum Command {
         /// Answered when it is done, or cannot be.
         reply: oneshot::Sender<CommandResult>,
     },
+    /// Say which connections are open.
+    Flows {
+        /// Answered with them.
+        reply: oneshot::Sender<FlowList>,
+    },
+    /// Say which names are in use.
+    Names {
+        /// Answered with them.
+        reply: oneshot::Sender<NameList>,
+    },
     /// Publish the status anew: nobody keeps it fresh while nobody looks.
     Refresh {
         /// Answered when it is done.
@@ -77,6 +88,8 @@ pub struct CommandError {
 pub fn router(handle: ControlHandle, access: Arc<Access>) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/flows", get(lists::flows))
+        .route("/api/v1/dns", get(lists::names))
         .route("/api/v1/connect", post(connect))
         .route("/api/v1/disconnect", post(disconnect))
         .method_not_allowed_fallback(method_not_allowed)

@@ -1,11 +1,13 @@
 //! What the connector tells about itself: `GET /api/v1/status`. Every state is what was last proven.
 
+mod flows;
 mod text;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use flows::{FlowList, FlowStatus, NameList, NameStatus};
 pub use text::{Style, render};
 
 /// The answer to `GET /api/v1/status`. Times are RFC 3339 in UTC.

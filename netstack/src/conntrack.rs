@@ -1,6 +1,7 @@
 //! Connection tracking: which flow of the device is which flow in a tunnel.
 
 mod flow;
+mod history;
 mod key;
 
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use rand_core::Rng;
 use crate::packet::facts::Transport;
 
 pub use flow::{Flow, Side, TcpState};
+pub use history::{FlowEnd, FlowEvent, FlowFacts, History};
 pub use key::{DeviceKey, TunnelKey};
 
 /// Ports that translation may choose from: those that IANA does not register to services (RFC 6335, section 6).
@@ -55,6 +57,8 @@ pub struct Conntrack {
     swept_at: Option<Instant>,
     /// No flow ends by silence before this: what is passed only moves its end away, unless it closes the flow.
     sweep_due: Option<Instant>,
+    /// What happened to flows, for the caller to fetch.
+    pub history: History,
 }
 
 impl Conntrack {
@@ -70,6 +74,7 @@ impl Conntrack {
             random,
             swept_at: None,
             sweep_due: None,
+            history: History::default(),
         }
     }
 
@@ -116,6 +121,7 @@ impl Conntrack {
         let index = self.free.pop().unwrap_or(self.flows.len() as u32);
         self.by_device.insert(flow.device, index);
         self.by_tunnel.insert(flow.tunnel, Owner::Flow(index));
+        self.history.began(&flow);
         if index as usize == self.flows.len() {
             self.flows.push(None);
         }
@@ -134,15 +140,22 @@ impl Conntrack {
         now: Instant,
     ) -> Option<&mut Flow> {
         let flow = self.flows.get_mut(index as usize)?.as_mut()?;
+        let was_closed = flow.is_closed();
         if flow.note(side, transport, payload, now) {
             self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at);
+            match (was_closed, flow.is_closed()) {
+                (false, true) => self.history.ended(flow, FlowEnd::Closed),
+                (true, false) => self.history.began(flow),
+                (false, false) | (true, true) => {}
+            }
         }
         Some(flow)
     }
 
     /// Forgets a flow.
-    pub fn remove(&mut self, index: u32) -> Option<Flow> {
+    pub fn remove(&mut self, index: u32, why: FlowEnd) -> Option<Flow> {
         let flow = self.flows.get_mut(index as usize)?.take()?;
+        self.history.ended(&flow, why);
         self.by_device.remove(&flow.device);
         self.by_tunnel.remove(&flow.tunnel);
         self.free.push(index);
@@ -181,7 +194,7 @@ impl Conntrack {
     pub fn sweep(&mut self, now: Instant) {
         self.swept_at = Some(now);
         self.expire_queries(now);
-        self.remove_where(|flow| flow.is_expired(now));
+        self.remove_where(|flow| flow.is_expired(now).then_some(FlowEnd::Idle));
     }
 
     /// Makes room in a full table: closed and unanswered flows go first, and they are all that goes.
@@ -190,17 +203,19 @@ impl Conntrack {
             return;
         }
         self.swept_at = Some(now);
-        self.remove_where(|flow| flow.is_expired(now) || flow.is_dispensable());
+        self.remove_where(|flow| match flow.is_expired(now) {
+            true => Some(FlowEnd::Idle),
+            false => flow.is_dispensable().then_some(FlowEnd::TableFull),
+        });
     }
 
-    fn remove_where(&mut self, mut ended: impl FnMut(&Flow) -> bool) {
+    fn remove_where(&mut self, mut ended: impl FnMut(&Flow) -> Option<FlowEnd>) {
         self.sweep_due = None;
         for index in 0..self.flows.len() {
             let Some(flow) = &self.flows[index] else { continue };
-            if ended(flow) {
-                self.remove(index as u32);
-            } else {
-                self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at);
+            match ended(flow) {
+                Some(why) => drop(self.remove(index as u32, why)),
+                None => self.sweep_due = sooner(self.sweep_due, flow.expires_at(), self.swept_at),
             }
         }
     }

@@ -2,4 +2,4 @@
 
 mod linux;
 
-pub use linux::{can_change_network, group_and_home, is_root, user, user_id};
+pub use linux::{can_change_network, group_and_home, is_root, user, user_id, user_name};

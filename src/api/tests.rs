@@ -101,6 +101,7 @@ fn commands_reach_the_connector_and_are_answered() {
     let obey = |command| match command {
         Command::Up { reply } => reply.send(Ok(())).unwrap(),
         Command::Refresh { reply } => reply.send(()).unwrap(),
+        Command::Flows { .. } | Command::Names { .. } => panic!("nobody asked"),
         Command::Down { reply } => {
             let error = CommandError { message: "busy".into(), hint: Some("wait".into()) };
             reply.send(Err(error)).unwrap();

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::address_pool::{self, AddressPool, Saved};
 use super::endpoints::{self, Endpoints, NameService};
-use super::engine::{ASSUMED_MTU, Command, Device, Event, LARGEST_MTU, Snapshot};
+use super::engine::{ASSUMED_MTU, Command, Device, Event, FlowList, LARGEST_MTU, Snapshot};
 use super::network_watch::{NetworkWatch, News};
 use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
@@ -45,6 +45,7 @@ pub(super) struct Connection {
     commands: mpsc::Sender<Command>,
     line: Line,
     thread: JoinHandle<()>,
+    reporter: JoinHandle<()>,
     resolvers: Vec<IpAddr>,
     surroundings: Surroundings,
 }
@@ -157,6 +158,7 @@ impl Connection {
             commands: engine.commands,
             line,
             thread: engine.thread,
+            reporter: engine.reporter,
             resolvers,
             surroundings: Surroundings::new(watch),
         })
@@ -214,8 +216,15 @@ impl Connection {
         answer.await.ok()
     }
 
+    /// Which flows are open; `None` when the engine has ended.
+    pub(super) async fn flows(&self) -> Option<FlowList> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Flows(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
     /// Who has which virtual address; `None` when the engine has ended.
-    async fn addresses(&self) -> Option<Vec<dns::Entry>> {
+    pub(super) async fn addresses(&self) -> Option<Vec<dns::Entry>> {
         let (reply, addresses) = oneshot::channel();
         self.commands.send(Command::Addresses(reply)).await.ok()?;
         addresses.await.ok()
@@ -268,7 +277,8 @@ impl Connection {
         let undone = tokio::task::spawn_blocking(move || {
             let result = self.carrier.take_back();
             let _ = self.commands.blocking_send(Command::Stop); // ended already: the same
-            (result, self.thread.join().is_ok())
+            let has_joined = self.thread.join().is_ok();
+            (result, self.reporter.join().is_ok() && has_joined) // told to the end: the engine is gone
         });
         let (result, has_joined) = undone.await.context("failed to disconnect")?;
         if !has_joined {

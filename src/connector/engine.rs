@@ -6,6 +6,7 @@
 mod command;
 mod dialing;
 mod dns_tcp;
+mod flow_news;
 mod io;
 mod loop_probe;
 mod names;
@@ -20,6 +21,7 @@ use netstack::Datapath;
 use tokio::sync::mpsc;
 
 pub use command::{Command, Event, GatewayFacts, Renumbering, Rules, Snapshot};
+pub use flow_news::{FLOW_NEWS_QUEUE, FlowList, FlowNews, NamedFlow, Names};
 pub use io::Device;
 pub use observe::GatewayState;
 pub use path_mtu::{ASSUMED_MTU, LARGEST_MTU};
@@ -61,6 +63,10 @@ pub struct Parts {
     pub requests: mpsc::Receiver<Request>,
     /// Events go out here.
     pub events: mpsc::Sender<Event>,
+    /// What happens to flows goes out here,
+    pub flow_news: mpsc::Sender<FlowNews>,
+    /// with these names.
+    pub names: Names,
 }
 
 /// The loop's state.
@@ -81,6 +87,10 @@ pub struct Engine {
     saved_generation: u64,
     save_at: Option<Instant>,
     expire_at: Instant,
+    flow_news: mpsc::Sender<FlowNews>,
+    /// News of flows that found no room.
+    untold_flows: u64,
+    names: Names,
     alarm: Alarm,
 }
 
@@ -116,6 +126,9 @@ impl Engine {
             path_observer: path_mtu::PathObserver::new(parts.follows_paths),
             save_at: None,
             expire_at: Instant::now() + EXPIRE_INTERVAL,
+            flow_news: parts.flow_news,
+            untold_flows: 0,
+            names: parts.names,
             alarm: Alarm::new(),
         })
     }
@@ -133,7 +146,10 @@ impl Engine {
             match wake {
                 Wake::Io(ready) => self.handle_ready(ready, now)?,
                 Wake::Reply(reply) => self.handle_reply(reply, now),
-                Wake::Command(None | Some(Command::Stop)) => return Ok(()),
+                Wake::Command(None | Some(Command::Stop)) => {
+                    self.tell_last_flows("disconnected");
+                    return Ok(());
+                }
                 Wake::Command(Some(command)) => self.handle_command(command, now),
                 Wake::Request(request) => self.handle_request(request, now),
                 Wake::Timer => self.handle_timers(now),
@@ -184,6 +200,7 @@ impl Engine {
     fn settle(&mut self, now: Instant) {
         self.pump_names(now);
         self.io.settle(&mut self.datapath, now);
+        self.tell_flows();
         for event in self.observer.observe(&self.datapath, now) {
             self.tell(event);
         }

@@ -12,7 +12,7 @@ use super::browser::{self, Browser};
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
 use super::publish::Beside;
-use super::{Setup, catalogue, happened, network, proxies, publish, reload};
+use super::{Setup, catalogue, happened, lists, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
 use crate::proxy::{Kind, Proxies, State};
@@ -229,6 +229,12 @@ impl Supervisor {
             Command::Down { reply } => {
                 self.handle(Input::Down).await?;
                 let _ = reply.send(Ok(())); // likewise
+            }
+            Command::Flows { reply } => {
+                let _ = reply.send(lists::flows(self.connection.as_ref()).await); // likewise
+            }
+            Command::Names { reply } => {
+                let _ = reply.send(lists::names(&self.setup, self.connection.as_ref()).await); // likewise
             }
             Command::Refresh { reply } => {
                 self.publish().await;

@@ -207,6 +207,15 @@ impl<'a> Installation<'a> {
         serde_json::from_str(&finished.stdout).ok()
     }
 
+    /// What the local API says, over its Unix socket.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let socket = self.state_path().join("connector.sock");
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-m", "10", "--unix-socket"]).arg(socket).arg(format!("http://connector{path}"));
+        let answer = run(&mut curl, SHORT).success();
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+    }
+
     /// Runs a short command of the connector.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> Finished {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::{DeviceKey, TunnelKey};
+use super::{DeviceKey, FlowFacts, TunnelKey};
 use crate::packet::facts::{Tcp, Transport};
 use crate::packet::refusal::Reset;
 
@@ -58,8 +58,14 @@ pub struct Flow {
     pub grant: u32,
     /// Which application allowed it.
     pub application: u32,
+    /// When its first packet passed.
+    pub began_at: Instant,
     /// When a packet last passed.
     pub last_seen: Instant,
+    /// Bytes from the device behind the transport header.
+    pub sent: u64,
+    /// Bytes to the device, likewise.
+    pub received: u64,
     /// Whether the internal host has ever answered.
     pub is_answered: bool,
     /// TCP only.
@@ -94,7 +100,10 @@ impl Flow {
             local,
             grant,
             application,
+            began_at: now,
             last_seen: now,
+            sent: 0,
+            received: 0,
             is_answered,
             tcp,
             device_expects: 0,
@@ -110,13 +119,22 @@ impl Flow {
     #[inline]
     pub fn note(&mut self, side: Side, transport: &Transport, payload: usize, now: Instant) -> bool {
         self.last_seen = now;
-        if side == Side::Remote {
-            self.is_answered = true;
+        match side {
+            Side::Device => self.sent += payload as u64,
+            Side::Remote => {
+                self.received += payload as u64;
+                self.is_answered = true;
+            }
         }
         match transport {
             Transport::Tcp(tcp) => {
                 self.note_numbers(side, tcp, payload);
-                self.note_state(side, tcp)
+                let was_closed = self.is_closed();
+                let has_changed = self.note_state(side, tcp);
+                if has_changed && was_closed {
+                    (self.began_at, self.sent, self.received) = (now, 0, 0); // the same ports, another connection
+                }
+                has_changed
             }
             Transport::Udp { .. }
             | Transport::Echo { .. }
@@ -193,6 +211,27 @@ impl Flow {
     /// Whether a full table may forget it: it is closed, or was never answered.
     pub fn is_dispensable(&self) -> bool {
         self.tcp == TcpState::Closed || !self.is_answered
+    }
+
+    /// Whether it is a TCP connection that both sides have finished, or one has reset.
+    pub fn is_closed(&self) -> bool {
+        self.tcp == TcpState::Closed
+    }
+
+    /// What is told of it.
+    pub fn facts(&self) -> FlowFacts {
+        FlowFacts {
+            protocol: self.device.protocol,
+            source: SocketAddr::new(self.device.source, self.device.source_port),
+            destination: SocketAddr::new(self.device.destination, self.device.destination_port),
+            remote: SocketAddr::new(self.tunnel.remote, self.tunnel.remote_port),
+            gateway: self.tunnel.gateway,
+            application: self.application,
+            began_at: self.began_at,
+            last_seen: self.last_seen,
+            sent: self.sent,
+            received: self.received,
+        }
     }
 
     /// Whether a TCP connection is open at the other end.

@@ -130,3 +130,49 @@ fn resets_carry_exactly_what_each_side_expects() {
     flow.note(Side::Remote, &segment(Tcp::RST, 911, 0), 0, now);
     assert!(flow.resets().is_none());
 }
+
+fn segment(flags: u8, sequence: u32) -> Transport {
+    Transport::Tcp(Tcp { source: 0, destination: 0, sequence, acknowledgement: 0, flags, header_length: 20 })
+}
+
+/// What was told: `b` for a beginning, the reason of an end, with the bytes each way.
+fn told(table: &mut Conntrack) -> Vec<String> {
+    let words = |event| match event {
+        FlowEvent::Began(facts) => format!("began {}", facts.source.port()),
+        FlowEvent::Ended(facts, why) => format!("{} {}/{}", why.code(), facts.sent, facts.received),
+    };
+    std::iter::from_fn(|| table.history.poll().map(words)).collect()
+}
+
+#[test]
+fn each_flow_is_told_of_once_when_it_begins_and_once_when_it_ends() {
+    let (mut table, now) = (table(10), crate::packets_for_tests::start());
+    let first = table.insert(flow(TCP, "100.64.0.20", 5, now), now).unwrap();
+    table.note(first, Side::Device, &segment(Tcp::SYN, 1), 0, now);
+    table.note(first, Side::Remote, &segment(Tcp::SYN | Tcp::ACK, 1), 0, now);
+    table.note(first, Side::Device, &segment(Tcp::ACK, 2), 100, now);
+    table.note(first, Side::Remote, &segment(Tcp::ACK, 2), 3_000, now);
+    table.note(first, Side::Device, &segment(Tcp::FIN | Tcp::ACK, 102), 0, now);
+    assert_eq!(told(&mut table), ["began 5"]);
+    table.note(first, Side::Remote, &segment(Tcp::FIN | Tcp::ACK, 3_002), 7, now);
+    assert_eq!(told(&mut table), ["closed 100/3007"]);
+    // the same ports again
+    table.note(first, Side::Device, &segment(Tcp::SYN, 9_000), 0, now);
+    table.remove(first, FlowEnd::Revoked);
+    assert_eq!(told(&mut table), ["began 5", "revoked 0/0"]);
+    table.insert(flow(UDP, "100.64.0.20", 6, now), now).unwrap();
+    table.sweep(now + UDP_LIFE);
+    assert_eq!(told(&mut table), ["began 6", "idle 0/0"]);
+}
+
+#[test]
+fn what_nobody_fetches_is_counted_and_takes_bounded_room() {
+    let (mut table, now) = (table(10), crate::packets_for_tests::start());
+    for _ in 0..3_000 {
+        let index = table.insert(flow(UDP, "100.64.0.20", 7, now), now).unwrap();
+        table.remove(index, FlowEnd::Revoked);
+    }
+    let left_out = table.history.take_left_out();
+    assert_eq!(told(&mut table).len() as u64 + left_out, 6_000);
+    assert!(left_out > 0);
+}

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{Config, Datapath, Mapping, Refusal};
-use crate::conntrack::Flow;
+use crate::conntrack::{Flow, FlowEnd};
 use crate::counters::RefusalReason;
 use crate::packet::refusal::{self, Reset};
 use crate::policy::Policy;
@@ -40,7 +40,7 @@ impl Datapath {
     pub(super) fn end_flows(&mut self, ended: &[u32], now: Instant) {
         self.resets.since = Some(now);
         for index in ended {
-            if let Some(flow) = self.conntrack.remove(*index) {
+            if let Some(flow) = self.conntrack.remove(*index, FlowEnd::Revoked) {
                 self.end(&flow, now);
             }
         }

@@ -29,6 +29,26 @@ pub fn can_change_network() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_ADMIN))
 }
 
+/// The name of a user; `None` when there is none of that number, or the name is no UTF-8.
+///
+/// Asks the system's user database (NSS), which may mean the network.
+///
+/// # Errors
+/// The database does not answer.
+pub fn user_name(uid: u32) -> io::Result<Option<String>> {
+    let name = look_up(
+        |entry, buffer, found| {
+            // SAFETY: all pointers are valid for the call, and the length is the buffer's.
+            unsafe { libc::getpwuid_r(uid, entry, buffer.as_mut_ptr(), buffer.len(), found) }
+        },
+        |entry| {
+            // SAFETY: the entry was filled in, and its name ends with a zero in the buffer that still lives.
+            unsafe { CStr::from_ptr(entry.pw_name) }.to_str().ok().map(str::to_owned)
+        },
+    )?;
+    Ok(name.flatten())
+}
+
 /// The number of a user, given by name or as a number; `None` when there is none of that name.
 ///
 /// Asks the system's user database (NSS), which may mean the network.

@@ -12,9 +12,11 @@ use tokio::sync::mpsc;
 use super::{most_mtu, random};
 use crate::config::Mtu;
 use crate::connector::address_pool::AddressPool;
-use crate::connector::engine::{COMMAND_QUEUE, Command, Device, Engine, Event, Parts};
+use crate::connector::engine::{
+    COMMAND_QUEUE, Command, Device, Engine, Event, FLOW_NEWS_QUEUE, Names, Parts,
+};
 use crate::connector::plan::Plan;
-use crate::connector::{Setup, degraded};
+use crate::connector::{Setup, degraded, flow_reporter};
 use crate::dialer::{REQUEST_QUEUE, Request};
 
 /// The running engine.
@@ -22,6 +24,8 @@ pub(super) struct Running {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) thread: JoinHandle<()>,
+    /// Ends when all is told that happened to flows.
+    pub(super) reporter: JoinHandle<()>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "it puts the parts together, once")]
@@ -56,6 +60,7 @@ pub(super) fn start_engine(
     let (requests, request_receiver) = mpsc::channel(REQUEST_QUEUE);
     let gateways = setup.config.gateways.len() as u32;
     let follows_paths = setup.config.tunneling.mtu.value == Mtu::Auto;
+    let (flow_news, news) = mpsc::channel(FLOW_NEWS_QUEUE);
     let parts = Parts {
         device,
         datapath,
@@ -67,9 +72,15 @@ pub(super) fn start_engine(
         commands: receiver,
         requests: request_receiver,
         events,
+        flow_news,
+        names: Names::of(&setup.config, &plan.policy),
     };
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
-    Ok(Running { commands, requests, thread: thread.context("failed to start the engine")? })
+    let thread = thread.context("failed to start the engine")?;
+    let events = setup.events.clone();
+    let reporter = std::thread::Builder::new().name("reporter".to_owned());
+    let reporter = reporter.spawn(move || flow_reporter::report(news, &events));
+    Ok(Running { commands, requests, thread, reporter: reporter.context("failed to start the reporter")? })
 }
 
 /// The engine's own thread: nothing that happens elsewhere keeps packets waiting.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Carrier, Connection, find_endpoints, local_networks, name_service, networks, peer};
 use crate::connector::endpoints::Endpoints;
-use crate::connector::engine::{Command, Rules};
+use crate::connector::engine::{Command, Names, Rules};
 use crate::connector::plan::{self, Plan};
 use crate::connector::{Setup, network};
 
@@ -63,7 +63,8 @@ impl Connection {
         let (reply, ended) = oneshot::channel();
         let policy = Policy { is_blocked, ..plan.policy.clone() };
         let gateways = setup.config.gateways.len() as u32;
-        let rules = Rules { policy, zones: (*plan.zones).clone(), gateways, peers };
+        let names = Names::of(&setup.config, &policy);
+        let rules = Rules { policy, zones: (*plan.zones).clone(), gateways, names, peers };
         match self.commands.send(Command::SetRules(Box::new(rules), reply)).await {
             Ok(()) => ended.await.unwrap_or(0),
             Err(_) => 0,

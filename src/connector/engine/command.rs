@@ -11,7 +11,7 @@ use netstack::wireguard::{PeerConfig, PeerStats};
 use platform::udp::UdpFacts;
 use tokio::sync::oneshot;
 
-use super::{Engine, GatewayState, wall};
+use super::{Engine, FlowList, GatewayState, Names, wall};
 use crate::connector::address_pool::AddressPool;
 
 /// Asked of the engine.
@@ -36,6 +36,8 @@ pub enum Command {
     SetSystemServers(Vec<SocketAddr>),
     /// Say who has which virtual address.
     Addresses(oneshot::Sender<Vec<dns::Entry>>),
+    /// Say which flows are open.
+    Flows(oneshot::Sender<FlowList>),
     /// Say how things stand.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End.
@@ -50,6 +52,8 @@ pub struct Rules {
     pub zones: dns::Zones,
     /// How many gateways there are now; their ids mean the same ones as before.
     pub gateways: u32,
+    /// What they are called from now on.
+    pub names: Names,
     /// Gateways whose session is to be made anew, or to be ended.
     pub peers: Vec<(u32, Option<PeerConfig>)>,
 }
@@ -166,6 +170,9 @@ impl Engine {
             Command::Addresses(reply) => {
                 let _ = reply.send(self.resolver.pool().entries().collect());
             }
+            Command::Flows(reply) => {
+                let _ = reply.send(self.list_flows(now)); // likewise
+            }
             Command::Snapshot(reply) => {
                 let _ = reply.send(self.snapshot(now));
             }
@@ -179,6 +186,8 @@ impl Engine {
         self.know_mappings();
         let ended = self.datapath.set_policy(rules.policy, now);
         self.io.flush(&mut self.datapath, now); // resets leave through the sessions that end now
+        self.tell_flows(); // what ended now had the former names
+        self.names = rules.names;
         self.observer.set_count(rules.gateways);
         for (id, peer) in rules.peers {
             match peer {

@@ -76,6 +76,22 @@ fn a_reload_ends_what_lost_its_right_and_touches_nothing_else() {
     assert_eq!(names, ["new", "wiki"]);
     let flows = status["applications"][1]["flows"].as_u64();
     assert!(flows >= Some(1), "counted under its new number: {status:#}");
+    let flows = installation.get("/api/v1/flows");
+    let flow = &flows["flows"][0];
+    assert_eq!(
+        (flow["application"].as_str(), flow["gateway"].as_str()),
+        (Some("wiki"), Some("hq")),
+        "{flows:#}"
+    );
+    assert_eq!(
+        (flow["host"].as_str(), flow["protocol"].as_str()),
+        (Some("wiki.corp.example.com"), Some("tcp"))
+    );
+    assert_eq!(flow["destination"].as_str(), Some(format!("{CORP_WEB}:80").as_str()), "the real address");
+    assert!(flow["bytes_sent"].as_u64() > Some(0) && flow["bytes_received"].as_u64() > Some(0), "{flows:#}");
+    let names = installation.get("/api/v1/dns");
+    let known = names["names"].as_array().expect("a list");
+    assert!(known.iter().any(|name| name["name"] == "wiki.corp.example.com"), "{names:#}");
     let before = answers(&by_name);
     eventually(LIMIT, "answers at the end", || (answers(&by_name) > before).then_some(()));
     installation.stop(&mut connector);

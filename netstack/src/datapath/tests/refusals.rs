@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::*;
+use crate::conntrack::{FlowEnd, FlowEvent};
 use crate::counters::{DropReason, RefusalReason};
 use crate::datapath::Judgement;
 use crate::packet::facts::{Facts, Tcp, Transport};
@@ -177,4 +178,32 @@ fn a_flow_to_a_gateway_that_is_lost_is_judged_unreachable() {
         judgement,
         Judgement::Refused { reason: RefusalReason::GatewayUnreachable, applications: vec![0] }
     );
+}
+
+#[test]
+fn each_refusal_is_told_once_and_those_that_repeat_it_are_counted() {
+    let mut world = World::new();
+    let mut refused = |port: u16, after: Duration| {
+        world.now += after;
+        let to = format!("100.64.0.20:{port}");
+        world.refused(&tcp("100.64.0.1:4000", &to, Tcp::SYN, (10, 0), &[]), RefusalReason::PortNotAllowed);
+        world.datapath.poll_refusal().map(|(refusal, left_out)| (refusal.port, left_out))
+    };
+    assert_eq!(refused(22, Duration::ZERO), Some((22, 0)));
+    assert_eq!(refused(22, Duration::from_millis(10)), None);
+    assert_eq!(refused(22, Duration::from_millis(10)), None);
+    assert_eq!(refused(23, Duration::from_millis(10)), Some((23, 2)), "another one, and the two before it");
+    assert_eq!(refused(23, Duration::from_secs(1)), Some((23, 0)), "a second later it is news again");
+}
+
+#[test]
+fn a_policy_that_takes_rights_away_tells_of_ends_not_of_refusals() {
+    let mut world = World::new();
+    world.device_sends(&tcp("100.64.0.1:4000", "100.64.0.20:80", Tcp::SYN, (10, 0), &[]));
+    assert!(matches!(world.datapath.poll_flow_event(), Some(FlowEvent::Began(_))));
+    world.datapath.set_policy(Policy { is_blocked: true, ..policy() }, world.now);
+    let Some(FlowEvent::Ended(facts, FlowEnd::Revoked)) = world.datapath.poll_flow_event() else { panic!() };
+    assert_eq!((facts.source, facts.destination), (at("100.64.0.1:4000"), at("100.64.0.20:80")));
+    assert_eq!(world.datapath.poll_refusal(), None);
+    assert_eq!(world.datapath.flows(9), (Vec::new(), 0));
 }
