@@ -64,6 +64,8 @@ struct Site {
     waiting_since: Option<Duration>,
     /// When the device first asked for a session since it last heard anything.
     initiated_at: Option<Duration>,
+    /// When it last answered a handshake.
+    answered_at: Option<Duration>,
 }
 
 /// What the device sent with a tag in it.
@@ -246,6 +248,7 @@ impl Site {
             heard_at: None,
             waiting_since: None,
             initiated_at: None,
+            answered_at: None,
         }
     }
 

@@ -37,6 +37,8 @@ impl World {
         assert!(site.is_present, "a datagram to gateway {gateway}, which is not there");
         site.waiting_since.get_or_insert(self.now);
         match datagram[0] {
+            // one that was due when its answer came leaves beside what the new session carries
+            1 if site.answered_at == Some(self.now) => {}
             1 => drop(site.initiated_at.get_or_insert(self.now)),
             2 => site.initiated_at = None, // there is a session, which the gateway has begun
             _ => {}

@@ -230,7 +230,7 @@ impl World {
         let site = &mut self.sites[gateway];
         (site.heard_at, site.waiting_since) = (Some(self.now), None);
         if message == 2 {
-            site.initiated_at = None;
+            (site.initiated_at, site.answered_at) = (None, Some(self.now));
         }
     }
 
