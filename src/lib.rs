@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod connector;
+pub mod dashboard;
 pub mod demo;
 pub mod dialer;
 pub mod error;
