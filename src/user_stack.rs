@@ -9,6 +9,7 @@ mod bell;
 mod datagrams;
 mod flow;
 mod frame;
+mod parts;
 mod pipes;
 mod ports;
 mod ring;
@@ -21,12 +22,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use netstack::packet::virtio::HEADER_LEN;
 use netstack::tcp::{ConnectError, Event, FlowId, Limits, TcpStack};
 use tokio::sync::oneshot;
 
 use bell::{Bell, Caller};
 use flow::Flow;
 use frame::FrameBuffer;
+use parts::Parts;
 use pipes::End;
 use ports::Ports;
 use ring::Spares;
@@ -88,6 +91,7 @@ pub struct UserStack {
     spares: Arc<Spares>,
     callers: Vec<Caller>,
     frame: FrameBuffer,
+    parts: Parts,
 }
 
 impl UserStack {
@@ -110,6 +114,7 @@ impl UserStack {
             spares: Arc::default(),
             callers: Vec::new(),
             frame: FrameBuffer::default(),
+            parts: Parts::new(first_id(&config.seed)),
         }
     }
 
@@ -162,7 +167,11 @@ impl UserStack {
             true => self.tcp.handle_verified_packet(LINK, packet, now),
             false => self.tcp.handle_packet(LINK, packet, now),
         };
-        is_taken || self.ports.handle_packet(packet)
+        if is_taken || self.ports.handle_packet(packet) {
+            return true;
+        }
+        let whole = self.parts.join(packet, now);
+        whole.is_some_and(|whole| self.ports.handle_packet(&whole))
     }
 
     /// Moves what streams and sockets have for us, and tells them what happened. To be called when the bell rang and
@@ -181,13 +190,22 @@ impl UserStack {
         }
         self.callers = callers;
         self.tcp.handle_timeout(now);
+        self.parts.handle_timeout(now);
         self.tcp.set_buffer_bytes(buffer_bytes(self.tcp.flow_count()));
     }
 
     /// The next frame to hand to the other side: a whole packet behind an empty virtio header.
     pub fn poll_frame(&mut self, now: Instant) -> Option<&mut [u8]> {
+        if let Some(part) = self.parts.poll() {
+            return Some(self.frame.write(&part));
+        }
         if let Some((source, datagram)) = self.ports.poll_datagram() {
-            return self.frame.write_datagram(source, datagram.address, &datagram.payload);
+            let id = self.parts.next_id() as u16;
+            let frame = self.frame.write_datagram(source, datagram.address, &datagram.payload, id)?;
+            return match self.parts.cut(&frame[HEADER_LEN..]) {
+                true => self.parts.poll().map(|part| self.frame.write(&part)),
+                false => Some(self.frame.whole()),
+            };
         }
         let (_, packet) = self.tcp.poll_packet(now)?;
         Some(self.frame.write(&packet))
@@ -200,7 +218,7 @@ impl UserStack {
 
     /// When [`Self::carry`] is due though no bell rings and no frame comes.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.tcp.poll_timeout()
+        self.tcp.poll_timeout().into_iter().chain(self.parts.poll_timeout()).min()
     }
 
     /// Flows in any state.
@@ -289,6 +307,11 @@ impl Drop for UserStack {
             flow.ended(End::Reset);
         }
     }
+}
+
+/// Not the bytes that other secrets are made of first.
+fn first_id(seed: &[u8; 32]) -> u32 {
+    u32::from_le_bytes([seed[28], seed[29], seed[30], seed[31]]).rotate_left(7)
 }
 
 /// Bytes of a new flow's buffers while there are that many others.

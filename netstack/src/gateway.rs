@@ -23,7 +23,6 @@ mod peers;
 mod policy;
 mod prefixes;
 mod quoted;
-mod reassembly;
 mod refusing;
 mod revocation;
 
@@ -35,6 +34,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::counters::{Counters, DropReason};
 use crate::packet::facts::Facts;
+use crate::reassembly::Reassembly;
 use crate::sealing::{Parts, Sealer};
 use crate::send_batch::{SendBatch, Transmit};
 use crate::tun_batch::{CanJoin, TunBatch};
@@ -123,7 +123,7 @@ pub struct Gateway {
     rights: policy::Rights,
     peers: peers::Peers,
     flows: flows::Flows,
-    reassembly: reassembly::Reassembly,
+    reassembly: Reassembly,
     inbox: inbox::Inbox,
     events: event::Events,
     resets: revocation::PendingResets,
@@ -145,7 +145,7 @@ impl Gateway {
             rights: policy::Rights::new(hash_seed),
             peers: peers::Peers::new(front, hash_seed),
             flows: flows::Flows::new(config.limits.flows, hash_seed, random),
-            reassembly: reassembly::Reassembly::default(),
+            reassembly: Reassembly::default(),
             inbox: inbox::Inbox::default(),
             events: event::Events::default(),
             resets: revocation::PendingResets::default(),

@@ -12,6 +12,7 @@ pub mod packet;
 mod packets_for_tests;
 pub mod path_mtu;
 pub mod policy;
+pub mod reassembly;
 mod sealing;
 pub mod send_batch;
 pub mod tcp;

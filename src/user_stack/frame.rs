@@ -20,22 +20,29 @@ impl FrameBuffer {
     }
 
     /// A datagram; `None` when it fits no packet. Over IPv4 it may be cut on its way, as a program's socket that does
-    /// not measure the path would let it.
+    /// not measure the path would let it, and its parts are known by `id` (RFC 6864).
     pub(super) fn write_datagram(
         &mut self,
         source: SocketAddr,
         destination: SocketAddr,
         payload: &[u8],
+        id: u16,
     ) -> Option<&mut [u8]> {
         self.0.clear();
         self.0.resize(HEADER_LEN + udp::header_length(source.is_ipv6()) + payload.len(), 0);
         let packet = &mut self.0[HEADER_LEN..];
         let _ = udp::write(packet, source, destination, payload)?;
         if source.is_ipv4() {
+            packet[4..6].copy_from_slice(&id.to_be_bytes());
             packet[6] = 0;
             checksum::write_ipv4_header(packet, 20);
         }
         Some(&mut self.0)
+    }
+
+    /// What was written last.
+    pub(super) fn whole(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

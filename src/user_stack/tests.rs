@@ -80,7 +80,9 @@ async fn drive(stacks: Arc<Mutex<[UserStack; 2]>>, accepted: mpsc::Sender<Accept
                 let now = Instant::now();
                 guard[from].carry(now);
                 while let Some(frame) = guard[from].poll_frame(now).map(|frame| frame.to_vec()) {
-                    guard[to].handle_frame(&frame, now);
+                    for part in in_parts(&frame) {
+                        guard[to].handle_frame(&part, now);
+                    }
                     is_quiet = false;
                 }
             }
@@ -104,6 +106,22 @@ async fn drive(stacks: Arc<Mutex<[UserStack; 2]>>, accepted: mpsc::Sender<Accept
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
     }
+}
+
+/// What a link of 1,420 bytes makes of a frame, the last part first; a packet that may not be cut is lost.
+fn in_parts(frame: &[u8]) -> Vec<Vec<u8>> {
+    const MTU: usize = 1_420;
+    let packet = &frame[HEADER_LEN..];
+    if packet.len() <= MTU {
+        return vec![frame.to_vec()];
+    }
+    let mut parts = Vec::new();
+    let facts = netstack::packet::facts::Facts::parse(packet).unwrap();
+    if netstack::packet::parts::may_be_cut(packet) {
+        let cut = |part: &[u8]| parts.insert(0, [&[0; HEADER_LEN], part].concat());
+        assert!(netstack::packet::parts::cut(packet, &facts, MTU, 0, &mut [0; MTU], cut));
+    }
+    parts
 }
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -222,6 +240,32 @@ async fn streams_outlive_their_stack_and_say_so() {
     world.task.abort();
     *world.stacks.lock().await = [stack(CLIENT, 3), stack("10.77.0.5", 4)];
     assert!(client.read(&mut [0; 9]).await.is_err() && client.try_write(b"x").is_err());
+}
+
+#[tokio::test]
+async fn datagrams_longer_than_a_link_carries_arrive_whole() {
+    let world = World::new();
+    let mut buffer = vec![0; 70_000];
+    for is_ipv6 in [false, true] {
+        let (client, server) = {
+            let mut stacks = world.stacks.lock().await;
+            stacks[0].set_addresses([CLIENT.parse().ok(), "fd00::1".parse().ok()]);
+            stacks[1].set_addresses(["10.77.0.5".parse().ok(), "fd00::2".parse().ok()]);
+            (stacks[0].bind_udp(is_ipv6).unwrap(), stacks[1].bind_udp(is_ipv6).unwrap())
+        };
+        let address = *world.stacks.lock().await[1].ports.only_socket();
+        for length in [1_231, 1_233, 4_000, 65_487] {
+            let payload = pattern(length);
+            client.send_to(&payload, address).unwrap();
+            let received = poll_fn(|context| server.poll_recv_from(context, &mut buffer));
+            let (got, _) = tokio::time::timeout(PATIENCE, received).await.unwrap().unwrap();
+            assert!(buffer[..got] == payload, "{length} bytes");
+        }
+        drop((client, server));
+        while !world.stacks.lock().await[1].ports.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[tokio::test]

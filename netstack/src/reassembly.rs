@@ -27,7 +27,7 @@ const FRAGMENT_HEADER: usize = 8;
 
 /// Datagrams whose parts are not all there, by who sends them; `None`: the inner side.
 #[derive(Debug, Default)]
-pub(super) struct Reassembly {
+pub struct Reassembly {
     senders: BTreeMap<Option<u32>, Sender>,
     bytes: usize,
 }
@@ -62,7 +62,7 @@ struct Datagram {
 
 impl Reassembly {
     /// Takes a part; the whole packet once all parts are there. False parts, and what there is no room for, give `None`.
-    pub(super) fn add(
+    pub fn add(
         &mut self,
         sender: Option<u32>,
         packet: &[u8],
@@ -93,7 +93,7 @@ impl Reassembly {
     }
 
     /// Forgets what took too long.
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub fn expire(&mut self, now: Instant) {
         for sender in self.senders.values_mut() {
             let before = sender.bytes;
             sender.expire(now);
@@ -103,13 +103,13 @@ impl Reassembly {
     }
 
     /// When [`Self::expire`] is due.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         let oldest = self.senders.values().filter_map(|sender| sender.datagrams.front());
         oldest.map(|datagram| datagram.since + LIFETIME).min()
     }
 
     /// Forgets everything: rights have changed.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
