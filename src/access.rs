@@ -24,6 +24,13 @@ impl Access {
         Self { own_uid, allowed }
     }
 
+    /// Whether the caller is root, the service's own user, or one of those who are named; with no names, nobody else is.
+    #[must_use]
+    pub fn names(&self, caller: Caller) -> bool {
+        self.allowed.is_some() && self.allows(caller)
+            || Self::new(self.own_uid, Some(BTreeSet::new())).allows(caller)
+    }
+
     /// Whether the caller may read the status, steer, and use the proxies.
     #[must_use]
     pub fn allows(&self, caller: Caller) -> bool {
@@ -51,5 +58,9 @@ mod tests {
         ] {
             assert_eq!(access.allows(Caller { uid }), allowed, "{uid}");
         }
+        assert!(
+            some.names(Caller { uid: 1000 }) && all.names(Caller { uid: 7 }) && all.names(Caller { uid: 0 })
+        );
+        assert!(!some.names(Caller { uid: 1001 }) && !all.names(Caller { uid: 1001 }));
     }
 }

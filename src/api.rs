@@ -1,8 +1,17 @@
 //! The local control API: one router, whatever it listens on.
 
+mod assets;
 pub mod client;
+mod config;
+mod guard;
 mod lists;
+mod openapi;
+mod page_session;
 mod problem;
+mod server;
+mod sessions;
+mod settings;
+mod steering;
 mod unix;
 
 use std::sync::Arc;
@@ -12,23 +21,26 @@ use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use problem::Problem;
+pub use server::{Port, Server, States};
+pub(crate) use sessions::random_text;
+pub use settings::Settings;
 pub use unix::{ControlSocket, SocketError};
 
 pub use crate::access::{Access, Caller};
+use crate::event::Events;
+use crate::http_port::Client;
+use crate::proxy::pac::PacFile;
 use crate::status::{FlowList, NameList, Status};
+use sessions::Sessions;
 
-/// Longest request body, in octets. No request has one yet; this is what a command could ever need.
+/// Longest request body, in octets: what a command could ever need.
 const MAX_BODY: usize = 64 << 10;
-
-/// How long a command may take until its caller is told that it still goes on: longer than a handshake's own
-/// attempts of 5 s each (WireGuard, section 6.1) and shorter than people wait.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a fresh status may take until the last known one is shown.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,6 +52,20 @@ pub struct ControlHandle {
     pub status: watch::Receiver<Arc<Status>>,
     /// Where commands go.
     pub commands: mpsc::Sender<Command>,
+    /// What the API is to do.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Where is said what was steered and refused.
+    pub events: Events,
+    sessions: Arc<Sessions>,
+}
+
+/// How a request came; an extension of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interface {
+    /// By the Unix socket.
+    Unix,
+    /// By TCP.
+    Http,
 }
 
 /// A command to the running connector, with the way to answer it.
@@ -84,26 +110,103 @@ pub struct CommandError {
     pub hint: Option<String>,
 }
 
-/// The routes. Every request must carry a [`Caller`] as an extension: the listener knows who is calling.
-pub fn router(handle: ControlHandle, access: Arc<Access>) -> Router {
-    Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/flows", get(lists::flows))
-        .route("/api/v1/dns", get(lists::names))
-        .route("/api/v1/connect", post(connect))
-        .route("/api/v1/disconnect", post(disconnect))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
-        .layer(middleware::from_fn_with_state(access, authorize))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+impl ControlHandle {
+    /// The handle of a connector.
+    #[must_use]
+    pub fn new(
+        status: watch::Receiver<Arc<Status>>,
+        commands: mpsc::Sender<Command>,
+        settings: watch::Receiver<Arc<Settings>>,
+        events: Events,
+    ) -> Self {
+        Self { status, commands, settings, events, sessions: Arc::default() }
+    }
+}
+
+impl Interface {
+    /// The word of events.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// The resources that every listener has; `openapi.json` describes each.
+fn routes() -> Vec<(&'static str, MethodRouter<ControlHandle>)> {
+    vec![
+        ("/api/v1/status", get(status)),
+        ("/api/v1/applications", get(applications)),
+        ("/api/v1/connect", post(steering::connect)),
+        ("/api/v1/disconnect", post(steering::disconnect)),
+        ("/api/v1/flows", get(lists::flows)),
+        ("/api/v1/dns", get(lists::names)),
+        ("/api/v1/config", get(config::config)),
+        ("/api/v1/openapi.json", get(openapi::document)),
+        ("/health", get(health)),
+    ]
+}
+
+/// For the Unix socket. Every request must carry a [`Caller`] as an extension: the listener knows who is calling.
+pub fn unix_router(handle: ControlHandle) -> Router {
+    let router = base().route("/api/v1/session/code", post(page_session::code));
+    let access = handle.settings.clone();
+    finish(router, &handle).layer(middleware::from_fn_with_state(access, authorize)).with_state(handle)
+}
+
+/// For TCP. Every request must carry a [`Client`] as an extension.
+pub fn tcp_router(handle: ControlHandle, pac: PacFile) -> Router {
+    let guard =
+        guard::Guard::new(handle.settings.clone(), Arc::clone(&handle.sessions), handle.events.clone());
+    let router = base()
+        .route("/api/v1/session", post(page_session::open))
+        .route("/proxy.pac", get(assets::pac).with_state(pac))
+        .route("/", get(assets::asset))
+        .route("/{file}", get(assets::asset))
+        .route("/app/{file}", get(assets::asset));
+    finish(router, &handle)
+        .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
+        .layer(middleware::map_request(known))
+        .layer(middleware::from_fn(guard::harden))
         .with_state(handle)
 }
 
+fn base() -> Router<ControlHandle> {
+    routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+}
+
+fn finish(router: Router<ControlHandle>, handle: &ControlHandle) -> Router<ControlHandle> {
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(handle.events.clone(), steering::note))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+/// Puts what the handlers want to know beside the request.
+async fn known(mut request: Request) -> Request {
+    let caller = request.extensions().get::<Client>().and_then(|client| client.caller);
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    request.extensions_mut().insert(Interface::Http);
+    request
+}
+
 async fn status(State(handle): State<ControlHandle>) -> Response {
-    // a connector that is busy shows what it last knew
-    let _ = timeout(REFRESH_TIMEOUT, refresh(&handle)).await;
-    let status = Arc::clone(&handle.status.borrow());
-    Json(&*status).into_response()
+    Json(&*fresh_status(&handle).await).into_response()
+}
+
+async fn applications(State(handle): State<ControlHandle>) -> Response {
+    let status = fresh_status(&handle).await;
+    Json(serde_json::json!({ "applications": status.applications })).into_response()
+}
+
+/// The status as it is now; a connector that is busy shows what it last knew.
+async fn fresh_status(handle: &ControlHandle) -> Arc<Status> {
+    let _ = timeout(REFRESH_TIMEOUT, refresh(handle)).await;
+    Arc::clone(&handle.status.borrow())
 }
 
 async fn refresh(handle: &ControlHandle) {
@@ -113,40 +216,19 @@ async fn refresh(handle: &ControlHandle) {
     }
 }
 
-async fn connect(State(handle): State<ControlHandle>) -> Result<Response, Problem> {
-    steer(handle, |reply| Command::Up { reply }).await
-}
-
-async fn disconnect(State(handle): State<ControlHandle>) -> Result<Response, Problem> {
-    steer(handle, |reply| Command::Down { reply }).await
-}
-
-/// Sends a command and waits for its answer, which is the status afterwards.
-async fn steer(
-    handle: ControlHandle,
-    command: impl FnOnce(oneshot::Sender<CommandResult>) -> Command,
-) -> Result<Response, Problem> {
-    let (reply, answer) = oneshot::channel();
-    let ends = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the connector is ending");
-    let carry_out = async {
-        handle.commands.send(command(reply)).await.map_err(|_| ends())?;
-        answer.await.map_err(|_| ends())
-    };
-    let late =
-        |_| Problem::new(StatusCode::GATEWAY_TIMEOUT, "the command still goes on").hint("look at `status`");
-    timeout(COMMAND_TIMEOUT, carry_out).await.map_err(late)??.map_err(Problem::from)?;
-    Ok(status(State(handle)).await)
+async fn health() -> Response {
+    Json(serde_json::json!({ "status": "ok" })).into_response()
 }
 
 /// Lets only those through who may read and steer.
 async fn authorize(
-    State(access): State<Arc<Access>>,
+    State(settings): State<watch::Receiver<Arc<Settings>>>,
     caller: Option<Extension<Caller>>,
     request: Request,
     next: Next,
 ) -> Response {
     // Without a caller the listener was wired wrongly, which must not open anything.
-    let is_allowed = caller.is_some_and(|Extension(caller)| access.allows(caller));
+    let is_allowed = caller.is_some_and(|Extension(caller)| settings.borrow().access.allows(caller));
     if is_allowed {
         return next.run(request).await;
     }

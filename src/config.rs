@@ -1,5 +1,6 @@
 //! The configuration: file, environment and command line as typed settings, each with its origin.
 
+mod api;
 mod application;
 mod diagnostic;
 mod effective;
@@ -22,11 +23,13 @@ mod secret;
 pub(crate) mod sections;
 pub(crate) mod source;
 pub(crate) mod unknown;
+mod users;
 mod zones;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use api::Api;
 pub use application::Application;
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use effective::EffectiveSetting;
@@ -41,8 +44,8 @@ pub use prefix::{Prefix, PrefixError};
 pub use proxy::Proxy;
 pub use secret::{MASK, Secret, SecretKey};
 pub use sections::{
-    Api, Auth, ControlPlane, DeviceAssessment, General, LogLevel, Logging, Monitoring, Mtu, OutboundProxy,
-    Server, Tunneling,
+    Auth, ControlPlane, DeviceAssessment, General, LogLevel, Logging, Monitoring, Mtu, OutboundProxy, Server,
+    Tunneling,
 };
 pub use zones::Zone;
 

@@ -10,6 +10,7 @@ pub mod engine;
 mod flow_reporter;
 mod happened;
 mod lists;
+mod local_api;
 pub mod network;
 mod network_watch;
 pub mod plan;
@@ -148,7 +149,12 @@ fn say_what_is_not_effective(config: &Config) {
 
 /// Who may use the tunnel, by user number.
 fn access(config: &Config) -> anyhow::Result<network::Access> {
-    if config.tunneling.allowed_users.is_empty() {
+    numbers_of(&config.tunneling.allowed_users)
+}
+
+/// Users by their numbers; an empty list is everyone.
+fn numbers_of(users: &[crate::config::Setting<String>]) -> anyhow::Result<network::Access> {
+    if users.is_empty() {
         return Ok(network::Access::Everyone);
     }
     let number = |user: &crate::config::Setting<String>| {
@@ -159,6 +165,6 @@ fn access(config: &Config) -> anyhow::Result<network::Access> {
                 .into()
         })
     };
-    let users = config.tunneling.allowed_users.iter().map(number).collect::<anyhow::Result<_>>()?;
+    let users = users.iter().map(number).collect::<anyhow::Result<_>>()?;
     Ok(network::Access::Users(users))
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod gateway;
 pub mod guardian;
+pub mod http_port;
 pub mod import;
 pub mod proxy;
 pub mod relay;

@@ -43,6 +43,7 @@ const LOOK_UP_THREADS: usize = 16;
 pub struct Proxies {
     settings: watch::Sender<Arc<Settings>>,
     states: watch::Receiver<BTreeMap<Kind, State>>,
+    pac: pac::PacFile,
     shared: Arc<Shared>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -69,6 +70,7 @@ impl Proxies {
         let (settings, settings_now) = watch::channel(Arc::new(settings));
         let (states, states_now) = watch::channel(BTreeMap::new());
         let (end, ended) = oneshot::channel();
+        let pac = pac::PacFile::new(settings_now.clone(), states.clone());
         let shared = Arc::new(Shared {
             outbound: Outbound { dialer, settings: settings_now.clone() },
             admission: Arc::new(Admission::default()),
@@ -88,7 +90,7 @@ impl Proxies {
             });
             runtime.shutdown_timeout(END_LIMIT);
         })?;
-        Ok(Self { settings, states: states_now, shared, end: Some(end), thread: Some(thread) })
+        Ok(Self { settings, states: states_now, pac, shared, end: Some(end), thread: Some(thread) })
     }
 
     /// Lets other settings take effect: ports are changed, and users who lost their right lose their connections; all
@@ -111,6 +113,12 @@ impl Proxies {
             connections: self.shared.admission.connections(),
             totals: self.shared.counters.totals(),
         }
+    }
+
+    /// The PAC file, for a port that is not the proxies' own.
+    #[must_use]
+    pub fn pac_file(&self) -> pac::PacFile {
+        self.pac.clone()
     }
 
     /// Tells when a port was taken, freed or found taken by another program.
@@ -158,7 +166,7 @@ async fn run(mut settings: watch::Receiver<Arc<Settings>>, shared: Arc<Shared>, 
 fn ports(settings: &Settings) -> BTreeMap<Kind, u16> {
     let socks = settings.socks_port.map(|port| (Kind::Socks, port));
     let http = settings.http_port.map(|port| (Kind::Http, port));
-    let pac = (!settings.is_off()).then_some((Kind::Pac, settings.pac_port));
+    let pac = (settings.serves_pac && !settings.is_off()).then_some((Kind::Pac, settings.pac_port));
     socks.into_iter().chain(http).chain(pac).collect()
 }
 

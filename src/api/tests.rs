@@ -32,6 +32,26 @@ fn example() -> Status {
     }
 }
 
+/// An API that asks for the token `secret`, with everybody allowed.
+pub(super) fn settings(address: Option<std::net::SocketAddr>) -> Settings {
+    let config = vec![crate::config::EffectiveSetting {
+        key: "api.port".to_owned(),
+        value: "8086".to_owned(),
+        origin: crate::config::Origin::Default,
+        is_effective: true,
+    }];
+    let token = crate::config::Secret::new("secret".to_owned());
+    Settings { address, require_auth: true, token, access: everybody(), config }
+}
+
+/// A handle without a connector behind it; the receiver is where its commands come.
+pub(super) fn handle(settings: Settings) -> (ControlHandle, mpsc::Receiver<Command>) {
+    let (commands, received) = mpsc::channel(1);
+    let status = watch::Sender::new(Arc::new(example())).subscribe();
+    let settings = watch::Sender::new(Arc::new(settings)).subscribe();
+    (ControlHandle::new(status, commands, settings, Events::default()), received)
+}
+
 /// Serves on a socket of its own while `test` runs; `command` plays the connector.
 fn with_service<T>(
     access: Access,
@@ -42,10 +62,9 @@ fn with_service<T>(
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("connector.sock");
-        let (_status, status) = watch::channel(Arc::new(example()));
-        let (commands, mut received) = mpsc::channel(1);
+        let (handle, mut received) = handle(Settings { access, ..settings(None) });
         let socket = ControlSocket::bind(&path).unwrap();
-        let router = router(ControlHandle { status, commands }, Arc::new(access));
+        let router = unix_router(handle);
         let (end, ended) = oneshot::channel::<()>();
         let service = tokio::spawn(socket.serve(router, async move { drop(ended.await) }));
         let connector = tokio::spawn(async move {
@@ -129,12 +148,10 @@ fn a_connector_that_drops_the_command_is_a_problem() {
 fn a_request_without_a_known_caller_is_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (_status, status) = watch::channel(Arc::new(example()));
-        let (commands, _received) = mpsc::channel(1);
+        let access = Access::new(7, Some([1000].into()));
+        let (handle, _received) = handle(Settings { access, ..settings(None) });
         let ask = async |caller: Option<Caller>| {
-            let access = Arc::new(Access::new(7, Some([1000].into())));
-            let mut router =
-                router(ControlHandle { status: status.clone(), commands: commands.clone() }, access);
+            let mut router = unix_router(handle.clone()).layer(Extension(Interface::Unix));
             if let Some(caller) = caller {
                 router = router.layer(Extension(caller));
             }

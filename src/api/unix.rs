@@ -8,27 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::Caller;
+use super::{Caller, Interface};
+use crate::http_port::{KeepOpen, serve_connection as serve_http};
 
 /// Connections at a time. A person has one or two; beyond that callers wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 32;
-
-/// Longest head of a request, in octets: our own have some hundred.
-const MAX_HEAD: usize = 16 << 10;
-
-/// How long the head of a request may take. Ours is written at once.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long one connection may last, whatever it does: a command's own limit and some margin.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Wait after an `accept` that failed for want of memory or descriptors, so that it is not tried in a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -146,16 +135,8 @@ async fn serve_connection(stream: UnixStream, router: Router) {
             return;
         }
     };
-    let service = TowerToHyperService::new(router.layer(Extension(caller)));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    // What a caller does wrong on its connection is its own affair.
-    match timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection to the control socket ended badly"),
-        Err(_) => tracing::debug!("a connection to the control socket lasted too long"),
-    }
+    let open = KeepOpen::default();
+    let router =
+        router.layer(Extension(caller)).layer(Extension(Interface::Unix)).layer(Extension(open.clone()));
+    serve_http(stream, router, open).await;
 }

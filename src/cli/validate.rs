@@ -70,11 +70,16 @@ mod tests {
 
     #[test]
     fn a_valid_configuration_lists_settings_and_keys_without_effect() {
-        let config =
-            Config::parse(Path::new("c.toml"), "[api]\ntoken = \"hunter2\"\n[server]\nlog_level = \"debug\"")
-                .unwrap();
+        let config = Config::parse(
+            Path::new("c.toml"),
+            "[auth]\nclient_secret = \"hunter2\"\n[server]\nlog_level = \"debug\"",
+        )
+        .unwrap();
         let text = valid(&config, true);
-        assert!(text.contains("c.toml:2: warning: `api.token` is not effective in this version"), "{text}");
+        assert!(
+            text.contains("c.toml:2: warning: `auth.client_secret` is not effective in this version"),
+            "{text}"
+        );
         assert!(text.contains("# c.toml:4") && text.contains("# default") && text.contains("***"), "{text}");
         assert!(!text.contains("hunter2"));
         assert!(text.ends_with("the configuration is valid: 0 gateways, 0 applications"));

@@ -2,6 +2,7 @@
 
 use toml::de::DeValue;
 
+use super::not_effective;
 use super::origin::Origin;
 use super::reader::{Reader, shorten};
 use super::schema::{self, Key, Kind, Preset};
@@ -19,6 +20,8 @@ pub struct EffectiveSetting {
     pub value: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// Whether it does something in this version.
+    pub is_effective: bool,
 }
 
 /// Every key of the schema but aliases, in the order of the schema.
@@ -57,11 +60,17 @@ pub(super) fn show(value: &DeValue<'_>) -> String {
 
 fn setting(reader: &Reader<'_>, table: &str, key: &Key) -> EffectiveSetting {
     let name = format!("{table}.{}", key.name);
+    let is_effective = !not_effective::is_not_yet(table, key.name);
     let Some(found) = reader.find(table, key.name) else {
-        return EffectiveSetting { key: name, value: show_preset(key), origin: Origin::Default };
+        return EffectiveSetting {
+            key: name,
+            value: show_preset(key),
+            origin: Origin::Default,
+            is_effective,
+        };
     };
     let value = if key.secret { MASK.to_owned() } else { show(found.value) };
-    EffectiveSetting { key: name, value, origin: found.origin }
+    EffectiveSetting { key: name, value, origin: found.origin, is_effective }
 }
 
 fn show_preset(key: &Key) -> String {

@@ -295,6 +295,7 @@ pub(crate) const TABLES: &[Table] = &[
             number("port", PORT, 8086),
             flag("require_auth", true),
             secret("token", Kind::Text),
+            list("allowed_users"),
         ],
     },
     Table {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::diagnostic::Diagnostic;
 use super::host::{HostError, NamePattern};
 use super::origin::{Origin, Setting};
-use super::reader::{Complaint, Reader, whole_number, wrong_type};
+use super::reader::{Complaint, Reader};
 use super::secret::Secret;
+use super::users;
 
 /// `[general]`.
 #[derive(Debug, Clone)]
@@ -174,19 +174,6 @@ pub struct Logging {
     pub siem_additional_fields: Vec<String>,
 }
 
-/// `[api]`.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// Whether the local API listens on TCP.
-    pub enabled: Setting<bool>,
-    /// Where.
-    pub port: Setting<u16>,
-    /// Whether a token is asked for.
-    pub require_auth: Setting<bool>,
-    /// The token; made up when absent.
-    pub token: Option<Setting<Secret>>,
-}
-
 /// `[monitoring]`.
 #[derive(Debug, Clone)]
 pub struct Monitoring {
@@ -297,7 +284,7 @@ impl Tunneling {
         Self {
             mtu: read_mtu(reader),
             keep_alive: reader.integer("tunneling", "keep_alive"),
-            allowed_users: read_users(reader),
+            allowed_users: users::read(reader, "tunneling"),
             stack: reader.choice("tunneling", "stack"),
             offload: reader.boolean("tunneling", "offload"),
         }
@@ -326,18 +313,6 @@ impl Logging {
             siem_http_headers: read_headers(reader),
             siem_log_level: reader.choice(table, "siem_log_level"),
             siem_additional_fields: reader.list(table, "siem_additional_fields"),
-        }
-    }
-}
-
-impl Api {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let table = "api";
-        Self {
-            enabled: reader.boolean(table, "enabled"),
-            port: reader.integer(table, "port"),
-            require_auth: reader.boolean(table, "require_auth"),
-            token: reader.secret(table, "token"),
         }
     }
 }
@@ -398,39 +373,6 @@ fn read_mtu(reader: &mut Reader<'_>) -> Setting<Mtu> {
         return Setting { value: Mtu::Auto, origin: found.origin };
     }
     reader.integer::<u16>("tunneling", "mtu").map(Mtu::Fixed)
-}
-
-/// Texts, and numbers as well, since user numbers are.
-fn read_users(reader: &mut Reader<'_>) -> Vec<Setting<String>> {
-    let Some(found) = reader.find("tunneling", "allowed_users") else { return Vec::new() };
-    let mut users = Vec::new();
-    let Some(items) = found.value.as_array() else {
-        reader.each_of("tunneling.allowed_users", &found, |text| {
-            users.push(Setting { value: text.to_owned(), origin: found.origin.clone() });
-            Ok(())
-        });
-        return users;
-    };
-    for item in items.iter() {
-        let origin = reader.place(&found, &item.span());
-        let number = whole_number(item.get_ref()).filter(|number| u32::try_from(*number).is_ok());
-        match item.get_ref().as_str().map(str::to_owned).or(number.map(|number| number.to_string())) {
-            Some(value) if !value.is_empty() => users.push(Setting { value, origin }),
-            Some(_) | None => {
-                let complaint = wrong_type(
-                    "tunneling.allowed_users",
-                    "an array of user names or numbers",
-                    item.get_ref(),
-                );
-                reader.complain(origin, complaint);
-            }
-        }
-    }
-    if users.is_empty() && items.is_empty() {
-        let warning = "`tunneling.allowed_users` is empty, so every user may use the tunnel";
-        reader.problems.push(Diagnostic::warning(found.origin, warning));
-    }
-    users
 }
 
 fn read_headers(reader: &mut Reader<'_>) -> Vec<(String, Secret)> {

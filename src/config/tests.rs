@@ -280,12 +280,12 @@ fn a_secret_in_a_file_that_others_can_read_is_a_warning() {
 #[test]
 fn keys_without_effect_are_reported_one_by_one() {
     let config = load(
-        "[tunneling]\nmtu = \"auto\"\nstack = \"auto\"\nkeep_alive = 20\n[dns]\nsearch_domains = [\"corp\"]\n[server]\nlog_level = \"info\"\nport = 1\nhost = \"127.0.0.1\"\n[api]\ntoken = \"x\"\n",
+        "[tunneling]\nmtu = \"auto\"\nstack = \"auto\"\nkeep_alive = 20\n[dns]\nsearch_domains = [\"corp\"]\n[server]\nlog_level = \"info\"\nport = 1\nhost = \"127.0.0.1\"\n[api]\ntoken = \"x\"\n[auth]\nclient_id = \"x\"\n",
     );
     let keys: Vec<String> = config.not_effective.iter().map(|one| one.key.clone()).collect();
-    assert_eq!(keys, ["server.host", "api.token"]);
+    assert_eq!(keys, ["auth.client_id"]);
     let text = config.not_effective[0].diagnostic().to_string();
-    assert_eq!(text, "/etc/openztna/c.toml:10: warning: `server.host` is not effective in this version");
+    assert_eq!(text, "/etc/openztna/c.toml:14: warning: `auth.client_id` is not effective in this version");
     let application =
         "[[application]]\nname = \"a\"\nhost = \"10.77.0.1\"\nports = [\"*\"]\nrequires = [\"firewall\"]\n";
     assert_eq!(load(&format!("{HQ}{application}")).not_effective[0].key, "application.requires");

@@ -7,7 +7,8 @@ use netstack::path_mtu::Known;
 
 use super::connection::Connection;
 use super::engine::{GatewayFacts, GatewayState as Seen, Snapshot};
-use super::{Reach, Setup, browser, degraded, proxies};
+use super::{Reach, Setup, browser, degraded, local_api, proxies};
+use crate::api;
 use crate::config::{Application, Gateway, keys};
 use crate::dialer::words;
 use crate::proxy::Report;
@@ -32,6 +33,8 @@ pub(super) struct Beside<'a> {
     pub(super) proxies: &'a Report,
     /// How the desktops' proxy settings are.
     pub(super) browser: &'a browser::Report,
+    /// How the local API's ports are.
+    pub(super) ports: &'a api::States,
     /// Why the file as it is now is not in force.
     pub(super) reload_failure: Option<&'a str>,
 }
@@ -45,15 +48,15 @@ pub(super) fn status(
     since: SystemTime,
     beside: &Beside<'_>,
 ) -> Status {
-    let Beside { proxies: report, browser, reload_failure } = beside;
+    let Beside { proxies: report, browser, ports, reload_failure } = beside;
     let config = &setup.config;
     let mut warnings = warnings(setup, connection, snapshot);
     let is_warned = !silent_servers(setup, snapshot).is_empty() || reload_failure.is_some();
     let lacks_rights = setup.reach == Reach::ProxiesForLackOfRights;
     warnings.extend(lacks_rights.then(|| LACKS_RIGHTS.to_owned()));
-    let of_proxies = proxies::warnings(setup, report);
-    let is_warned = is_warned || lacks_rights || !of_proxies.is_empty() || !browser.warnings.is_empty();
-    warnings.extend(of_proxies);
+    let of_ports = [proxies::warnings(setup, report), local_api::warnings(ports)].concat();
+    let is_warned = is_warned || lacks_rights || !of_ports.is_empty() || !browser.warnings.is_empty();
+    warnings.extend(of_ports);
     warnings.extend(browser.warnings.iter().cloned());
     warnings.extend(reload_failure.map(|why| format!("the changed configuration is not in force: {why}")));
     let gateways = config.gateways.iter().zip(&setup.keys).enumerate();

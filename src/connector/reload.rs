@@ -1,6 +1,7 @@
 //! Reload: the configuration read anew, fitted to what runs, so that what stays the same is not touched.
 
-use super::{Reach, Setup, access};
+use super::{Reach, Setup, access, local_api};
+use crate::api;
 use crate::config::keys::load_or_create_private_key;
 use crate::config::{Config, Gateway, SecretKey, Sources};
 use crate::telemetry;
@@ -9,6 +10,8 @@ use crate::telemetry;
 pub(super) struct Reloaded {
     /// The setup from now on.
     pub(super) setup: Setup,
+    /// What the local API is to do.
+    pub(super) api: api::Settings,
     /// Gateways, by id, whose session cannot go on as it is.
     pub(super) changed_gateways: Vec<u32>,
     /// What cannot be changed without a new link, in words.
@@ -24,12 +27,13 @@ pub(super) fn reload(running: &Setup) -> anyhow::Result<Reloaded> {
     keep_places(&mut config, &running.config.gateways);
     let access = access(&config)?;
     let keys = private_keys(&config, running)?;
-    telemetry::set_level(config.server.log_level.value);
     let (state_dir, events) = (running.state_dir.clone(), running.events.clone());
     let setup = Setup { config, keys, access, state_dir, events, ..*running };
+    let api = local_api::settings(&setup)?;
+    telemetry::set_level(setup.config.server.log_level.value);
     let changed_gateways = changed_gateways(running, &setup);
     let needs_new_link = needs_new_link(running, &setup);
-    Ok(Reloaded { setup, changed_gateways, needs_new_link })
+    Ok(Reloaded { setup, api, changed_gateways, needs_new_link })
 }
 
 /// Ids of gateways are their places: those that ran before keep theirs, new ones come behind, and the place of one

@@ -12,7 +12,7 @@ use super::browser::{self, Browser};
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
 use super::publish::Beside;
-use super::{Setup, catalogue, happened, lists, network, proxies, publish, reload};
+use super::{Setup, catalogue, happened, lists, local_api, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
 use crate::proxy::{Kind, Proxies, State};
@@ -41,11 +41,16 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let report = proxies.report();
     let browser_changes = browser.reports();
     let nothing = browser::Report::default();
-    let beside = Beside { proxies: &report, browser: &nothing, reload_failure: None };
+    let no_ports = api::States::new();
+    let beside = Beside { proxies: &report, browser: &nothing, ports: &no_ports, reload_failure: None };
     let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), &beside);
     let (publisher, status) = watch::channel(Arc::new(first));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
-    let router = api::router(ControlHandle { status, commands }, Arc::new(access(&setup)));
+    let (api_settings, settings_now) = watch::channel(Arc::new(local_api::settings(&setup)?));
+    let handle = ControlHandle::new(status, commands, settings_now, setup.events.clone());
+    let server =
+        api::Server::start(handle.clone(), proxies.pac_file()).context("failed to start the local API")?;
+    let router = api::unix_router(handle);
     let (end_api, api_ended) = oneshot::channel::<()>();
     let api = tokio::spawn(socket.serve(router, async {
         let _ = api_ended.await; // the sender's end is the end
@@ -59,6 +64,8 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
         proxies,
         browser,
         browser_changes,
+        api_settings,
+        port_changes: server.states(),
         publisher,
         since: SystemTime::now(),
         events,
@@ -81,7 +88,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let result = worked.and(supervisor.handle(Input::Stop).await);
     supervisor.wait_for_guardian();
     let _ = browser_task.await; // a task that crashed has ended, too
-    drop(end_api);
+    drop((end_api, server));
     let _ = api.await; // it has ended, or had crashed: nothing follows from it now
     result
 }
@@ -98,6 +105,10 @@ struct Supervisor {
     browser: Browser,
     /// Tells when a desktop's settings were changed or taken back.
     browser_changes: watch::Receiver<browser::Report>,
+    /// What the local API is to do.
+    api_settings: watch::Sender<Arc<api::Settings>>,
+    /// Tells when a port of the local API was taken, freed or found taken.
+    port_changes: watch::Receiver<api::States>,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -123,6 +134,7 @@ impl Supervisor {
                 what = disturbed(&mut self.connection) => self.handle_disturbance(what).await?,
                 Ok(()) = self.proxy_changes.changed() => self.publish().await,
                 Ok(()) = self.browser_changes.changed() => self.publish().await,
+                Ok(()) = self.port_changes.changed() => self.publish().await,
                 () = until(self.retry_at) => self.connect_anew().await?,
                 Some(()) = self.hang_ups.recv() => self.reload().await?,
             }
@@ -329,6 +341,7 @@ impl Supervisor {
         super::say_what_is_not_effective(&reloaded.setup.config);
         self.reload_failure = None;
         self.setup = reloaded.setup;
+        self.api_settings.send_replace(Arc::new(reloaded.api));
         self.proxies.apply(proxies::settings(&self.setup));
         self.browser.follow(&self.setup);
         let gateways = self.setup.config.gateways.iter();
@@ -377,6 +390,7 @@ impl Supervisor {
         let beside = Beside {
             proxies: &self.proxies.report(),
             browser: &self.browser_changes.borrow().clone(),
+            ports: &self.port_changes.borrow().clone(),
             reload_failure: self.reload_failure.as_deref(),
         };
         let status = publish::status(

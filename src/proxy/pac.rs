@@ -1,12 +1,17 @@
 //! The PAC file: a script by which a browser knows what goes to the proxies.
 
+mod file;
 mod server;
 
 use std::collections::BTreeMap;
 
 use crate::config::{NamePattern, Prefix};
 
+pub use file::PacFile;
 pub(super) use server::serve;
+
+/// What browsers expect of a PAC file.
+pub const PAC_TYPE: &str = "application/x-ns-proxy-autoconfig";
 
 /// What browsers send to the proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

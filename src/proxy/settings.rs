@@ -15,6 +15,8 @@ pub struct Settings {
     pub http_port: Option<u16>,
     /// Where `/proxy.pac` is, if any proxy runs.
     pub pac_port: u16,
+    /// Whether the proxies serve it there themselves; else the local API does.
+    pub serves_pac: bool,
     /// Whether what is not protected is connected to as well.
     pub allow_direct: bool,
     /// Names that are never carried through the tunnel by the proxies.
@@ -51,6 +53,7 @@ impl Settings {
             socks_port: proxy.socks_proxy.value.then_some(proxy.socks_port.value),
             http_port: proxy.http_proxy.value.then_some(proxy.http_port.value),
             pac_port: config.api.port.value,
+            serves_pac: !config.api.enabled.value,
             allow_direct: proxy.allow_direct.value,
             exclude: proxy.exclude_domains.clone(),
             credentials,
@@ -63,6 +66,17 @@ impl Settings {
     #[must_use]
     pub(super) fn allows_directly(&self, host: &Host) -> bool {
         self.allow_direct || matches!(host, Host::Name(name) if self.excludes(name))
+    }
+
+    /// The PAC file for these settings.
+    #[must_use]
+    pub(super) fn pac_script(&self) -> String {
+        let proxies = pac::Proxies {
+            socks_port: self.socks_port,
+            http_port: self.http_port,
+            allow_direct: self.allow_direct,
+        };
+        pac::script(&self.rules, &self.exclude, proxies)
     }
 
     /// Whether no proxy is to run.

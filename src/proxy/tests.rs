@@ -60,6 +60,7 @@ fn settings() -> Settings {
         socks_port: Some(0),
         http_port: Some(0),
         pac_port: 0,
+        serves_pac: true,
         allow_direct: false,
         exclude: Vec::new(),
         credentials: None,

@@ -15,14 +15,12 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::{Proxies, script};
+use super::PAC_TYPE;
 use crate::proxy::settings::Settings;
 use crate::proxy::shared::Client;
 
 /// Where the script is.
 const PATH: &str = "/proxy.pac";
-/// What browsers expect of a PAC file.
-const PAC_TYPE: &str = "application/x-ns-proxy-autoconfig";
 /// How long the head of a request may take, and a connection may rest.
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
 /// Octets of a head.
@@ -73,12 +71,7 @@ fn answer<B>(request: &Request<B>, settings: &Settings) -> Response<Full<Bytes>>
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let proxies = Proxies {
-        socks_port: settings.socks_port,
-        http_port: settings.http_port,
-        allow_direct: settings.allow_direct,
-    };
-    response(StatusCode::OK, PAC_TYPE, script(&settings.rules, &settings.exclude, proxies))
+    response(StatusCode::OK, PAC_TYPE, settings.pac_script())
 }
 
 fn is_own_host(headers: &HeaderMap, port: u16) -> bool {
@@ -120,6 +113,7 @@ mod tests {
             socks_port: Some(1080),
             http_port: None,
             pac_port: 8086,
+            serves_pac: true,
             allow_direct: false,
             exclude: Vec::new(),
             credentials: None,
