@@ -67,6 +67,8 @@ pub struct Limits {
     pub flows_per_peer: u32,
     /// Of these, those that are not established yet.
     pub half_open_per_peer: u32,
+    /// Bytes in the kernel's buffers of one peer's flows.
+    pub buffer_bytes_per_peer: u64,
     /// DNS queries of one peer in a second.
     pub queries_per_second_per_peer: u32,
     /// Handshakes of all peers in a second before they must prove their address.
@@ -156,6 +158,7 @@ impl Limits {
         Self {
             flows_per_peer: reader.integer("limits", "flows_per_peer").value,
             half_open_per_peer: reader.integer("limits", "half_open_per_peer").value,
+            buffer_bytes_per_peer: reader.integer("limits", "buffer_bytes_per_peer").value,
             queries_per_second_per_peer: reader.integer("limits", "queries_per_second_per_peer").value,
             handshakes_per_second: reader.integer("limits", "handshakes_per_second").value,
         }

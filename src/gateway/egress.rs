@@ -1,6 +1,7 @@
 //! Egress: resolves, dials and carries what policy let through, on a thread of its own.
 
 mod accept;
+mod buffers;
 mod dns_tcp;
 mod echo;
 mod tcp;
@@ -18,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 pub use accept::Acceptor;
+use buffers::Budgets;
 
 use super::addresses;
 use super::job::{Job, Order};
@@ -71,6 +73,7 @@ struct Shared {
     roster: Arc<Roster>,
     names: Names,
     orders: mpsc::Sender<Order>,
+    budgets: Budgets,
 }
 
 /// A flow that a task carries.
@@ -86,7 +89,7 @@ impl Egress {
         let generation = parts.names.addresses.lock().unwrap_or_else(PoisonError::into_inner).generation();
         let roster = Arc::clone(&parts.rosters.borrow());
         Self {
-            shared: Shared { roster, names: parts.names, orders: parts.orders },
+            shared: Shared { roster, names: parts.names, orders: parts.orders, budgets: Budgets::default() },
             rosters: parts.rosters,
             acceptor: parts.acceptor,
             jobs: parts.jobs,

@@ -325,8 +325,13 @@ fn machine_config(
     inner: &Inner,
     most_segments: usize,
 ) -> anyhow::Result<gateway::Config> {
-    let Limits { flows_per_peer, half_open_per_peer, queries_per_second_per_peer, handshakes_per_second } =
-        config.limits;
+    let Limits {
+        flows_per_peer,
+        half_open_per_peer,
+        queries_per_second_per_peer,
+        handshakes_per_second,
+        buffer_bytes_per_peer: _,
+    } = config.limits;
     let limits = gateway::Limits {
         flows: MOST_FLOWS,
         flows_per_peer,

@@ -28,6 +28,7 @@ const ROOT: &[Key] = &[
 const LIMITS: &[Key] = &[
     number("flows_per_peer", Kind::Integer { min: 1, max: 65_536 }, 4096),
     number("half_open_per_peer", Kind::Integer { min: 1, max: 4096 }, 256),
+    number("buffer_bytes_per_peer", Kind::Integer { min: 1 << 20, max: 1 << 40 }, 512 << 20),
     number("queries_per_second_per_peer", Kind::Integer { min: 1, max: 10_000 }, 100),
     number("handshakes_per_second", Kind::Integer { min: 1, max: 100_000 }, 500),
 ];

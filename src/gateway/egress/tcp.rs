@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::accept::Accepted;
+use super::buffers::Share;
 use crate::dialer::Stream;
 use crate::gateway::access::Service;
 use crate::gateway::job::{Dialed, Order};
@@ -47,11 +48,15 @@ pub(super) async fn carry(
         Ok(accepted) => accepted,
         Err(_) => return shared.close(flow, Close::Refused, "no_listener", target.name).await,
     };
+    let Some(share) = shared.reserve(&peer) else {
+        return shared.close(flow, Close::Refused, "buffers_full", target.name).await;
+    };
     match dial(&target.addresses, facts.destination.port()).await {
         Ok((far, address)) => {
+            share.limit(&far);
             let dialed = Dialed { name: target.name, address };
             shared.order(Order::Admit(flow, dialed)).await;
-            join(&shared, flow, accepted, far).await;
+            join(&shared, flow, accepted, far, &share).await;
         }
         Err(error) => {
             let (how, code) = explain(&error);
@@ -60,9 +65,12 @@ pub(super) async fn carry(
     }
 }
 
-async fn join(shared: &Shared, flow: FlowId, accepted: Accepted, far: TcpStream) {
+async fn join(shared: &Shared, flow: FlowId, accepted: Accepted, far: TcpStream, share: &Share) {
     match timeout(ACCEPT_PATIENCE, accepted).await {
         Ok(Ok(near)) => {
+            if let Stream::Tcp(near) = &near {
+                share.limit(near);
+            }
             let _ = relay(near, Stream::from(far), Early::default(), LIMITS).await;
         }
         // It never finished its handshake, or another connection has taken its place.
@@ -109,6 +117,12 @@ pub(super) fn explain(error: &io::Error) -> (Close, &'static str) {
 }
 
 impl Shared {
+    /// What a flow of this peer may keep in buffers.
+    pub(super) fn reserve(&self, peer: &PeerFacts) -> Option<Share> {
+        let limits = self.roster.config.limits;
+        self.budgets.reserve(&peer.name, limits.buffer_bytes_per_peer, limits.flows_per_peer)
+    }
+
     /// Ends a flow.
     pub(super) async fn close(&self, flow: FlowId, how: Close, code: &'static str, name: Option<Arc<str>>) {
         self.order(Order::Close(flow, how, code, name)).await;

@@ -30,8 +30,12 @@ pub(super) async fn carry(shared: Shared, flow: FlowId, facts: FlowFacts, peer: 
         Ok(target) => target,
         Err(why) => return shared.close(flow, Close::Prohibited, why.code(), None).await,
     };
+    let Some(share) = shared.reserve(&peer) else {
+        return shared.close(flow, Close::Refused, "buffers_full", target.name).await;
+    };
     match open(&target.addresses, facts.destination.port()).await {
         Ok((socket, sender, address)) => {
+            share.limit(&socket);
             let dialed = Dialed { name: target.name.clone(), address };
             shared.order(Order::Socket(flow, Arc::new(sender), dialed)).await;
             let error = receive(&shared, flow, &socket).await;
