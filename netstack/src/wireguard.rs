@@ -9,6 +9,7 @@ mod front;
 mod handshake;
 mod message;
 mod race;
+mod waiting;
 mod way_back;
 
 use std::net::SocketAddr;
@@ -22,7 +23,9 @@ use boringtun::x25519::{PublicKey, StaticSecret};
 use self::deadlines::Deadlines;
 use self::doubt::Doubt;
 use self::race::Race;
+use self::waiting::Waiting;
 use self::way_back::WayBack;
+use crate::conntrack::TunnelKey;
 use crate::send_batch::SendBatch;
 
 pub use self::doubt::Expectation;
@@ -93,6 +96,7 @@ pub struct Peer {
     stats: PeerStats,
     /// The number that we gave out for the newest session.
     session: Option<u32>,
+    waiting: Waiting,
     /// Packets that waited for the session are left, since the batch was full.
     is_draining: bool,
     /// It is tried again and again while it does not answer.
@@ -130,6 +134,7 @@ impl Peer {
             deadlines: Deadlines::new(interval, &config.public_key, now),
             stats: PeerStats::default(),
             session: None,
+            waiting: Waiting::default(),
             is_draining: false,
             is_insistent: true,
         }
@@ -176,10 +181,19 @@ impl Peer {
             return false;
         }
         self.deadlines.data_sent = Some(now);
-        if let Some(length) = written(self.tunn.encapsulate(packet, out)) {
+        let length = written(self.tunn.encapsulate(packet, out));
+        if !length.is_some_and(|length| is_data(&out[..length])) {
+            self.waiting.push(packet);
+        }
+        if let Some(length) = length {
             self.sent(batch, length, now);
         }
         true
+    }
+
+    /// Packets of this flow that still wait for a session are not sent: it lost its right.
+    pub fn forget(&mut self, flow: &TunnelKey) {
+        self.waiting.forget(flow);
     }
 
     /// A packet that is sealed now wants an answer: without any, the peer is asked early whether it is still there.

@@ -74,6 +74,9 @@ impl Datapath {
             at: now,
             count: 0,
         });
+        if let Some(peer) = self.peers.get_mut(flow.tunnel.gateway as usize).and_then(Option::as_mut) {
+            peer.forget(&flow.tunnel);
+        }
         let Some((to_device, to_remote)) = flow.resets() else { return };
         self.resets.to_device.push_back(to_device);
         self.resets.to_remote.push_back((flow.tunnel.gateway, to_remote));

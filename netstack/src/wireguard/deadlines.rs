@@ -196,6 +196,7 @@ impl Peer {
         }
         self.race.end();
         self.doubt.answered();
+        self.waiting.clear();
         self.is_draining = false;
         self.stats.established_at = None;
     }

@@ -145,6 +145,9 @@ impl Peer {
                 self.is_draining = false;
                 return;
             };
+            if !self.waiting.pop() {
+                continue; // sealed, but its flow has lost its right
+            }
             if length > OVERHEAD {
                 self.deadlines.data_sent = Some(now);
             }

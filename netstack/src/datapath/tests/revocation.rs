@@ -4,8 +4,8 @@ use super::world::*;
 use crate::counters::RefusalReason;
 use crate::datapath::Mapping;
 use crate::packet::facts::Tcp;
-use crate::packets_for_tests::{at, ip, sound, tcp, tcp_facts, udp};
-use crate::policy::{Grant, Policy};
+use crate::packets_for_tests::{at, echo, ip, sound, tcp, tcp_facts, udp};
+use crate::policy::{Grant, Policy, Protocol};
 
 /// Nothing is granted any more.
 fn nothing() -> Policy {
@@ -131,4 +131,23 @@ fn more_flows_than_a_batch_has_room_for_are_all_reset() {
     assert_eq!(world.datapath.set_policy(nothing(), world.now), flows);
     assert_eq!(world.frames().len(), flows);
     assert_eq!(world.pump().len(), flows);
+}
+
+#[test]
+fn what_waits_for_a_session_is_not_sent_once_its_right_is_gone() {
+    let mut world = World::without_session();
+    world.device_sends(&udp("100.64.0.1:4000", "100.64.0.20:5000", b"stays"));
+    world.device_sends(&udp("100.64.0.1:4001", "100.64.0.21:22", b"never was allowed"));
+    world.device_sends(&echo(DEVICE, WIKI, 7, true));
+    world.device_sends(&udp("100.64.0.1:4000", "100.64.0.20:5001", b"goes"));
+    let mut narrower = policy();
+    narrower.grants[0].applications[0].ports.retain(|ports| ports.protocol == Protocol::Udp);
+    narrower.grants[0].applications[0].ports[0].last = 5_000;
+    world.datapath.set_policy(narrower, world.now);
+    let sent = world.pump();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert_eq!(sound(&sent[0]).ports(), Some((4000, 5000)));
+    // the queue and its mirror go on in step
+    world.device_sends(&udp("100.64.0.1:4000", "100.64.0.20:5000", b"later"));
+    assert_eq!(world.pump().len(), 1);
 }
