@@ -9,8 +9,10 @@ pub(crate) mod gateway;
 mod host;
 pub mod json_schema;
 pub mod keys;
+mod logging;
 mod not_effective;
 mod origin;
+mod outbound_proxy;
 mod overrides;
 pub(crate) mod port;
 mod prefix;
@@ -21,6 +23,7 @@ pub(crate) mod row;
 pub(crate) mod schema;
 mod secret;
 pub(crate) mod sections;
+mod siem_destination;
 pub(crate) mod source;
 pub(crate) mod unknown;
 mod users;
@@ -36,17 +39,19 @@ pub use effective::EffectiveSetting;
 pub use endpoint::{Endpoint, EndpointError, EndpointHost, parse_dns_server};
 pub use gateway::Gateway;
 pub use host::{Host, HostError, NamePattern};
+pub use logging::{Logging, SiemFormat};
 pub use not_effective::NotEffective;
 pub use origin::{Origin, Setting};
+pub use outbound_proxy::OutboundProxy;
 pub use overrides::VARIABLE_PREFIX;
 pub use port::{ALL_PORTS, PortError, PortSpec};
 pub use prefix::{Prefix, PrefixError};
 pub use proxy::Proxy;
 pub use secret::{MASK, Secret, SecretKey};
 pub use sections::{
-    Auth, ControlPlane, DeviceAssessment, General, LogLevel, Logging, Monitoring, Mtu, OutboundProxy, Server,
-    Tunneling,
+    Auth, ControlPlane, DeviceAssessment, General, LogLevel, Monitoring, Mtu, Server, Tunneling,
 };
+pub use siem_destination::{DestinationError, SiemDestination, SyslogTransport};
 pub use zones::Zone;
 
 use reader::{Complaint, Reader};

@@ -40,6 +40,9 @@ pub struct Status {
     /// The proxies, if any is on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxies: Option<ProxyStatus>,
+    /// How events go to the company's SIEM.
+    #[serde(default)]
+    pub siem: SiemStatus,
     /// Packets that were dropped or refused: reason and how many.
     pub drops: BTreeMap<String, u64>,
     /// What the person should know.
@@ -256,4 +259,25 @@ pub struct DnsStatus {
     /// What the person should know.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+}
+
+/// How events go to the company's SIEM.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SiemStatus {
+    /// `off`, `waiting` (nothing was tried, or there is nothing to send), `connected` or `failed`.
+    pub state: String,
+    /// Where they go.
+    pub destination: Option<String>,
+    /// Events that are kept and that the SIEM may not have.
+    pub spooled: u64,
+    /// Events that were sent since the start, some of them twice.
+    pub sent: u64,
+    /// Events that could not be kept since the start.
+    pub lost: u64,
+    /// Why the SIEM takes none.
+    pub error: Option<String>,
+    /// What the person can do.
+    pub hint: Option<String>,
+    /// Why they are kept in memory only.
+    pub spool_error: Option<String>,
 }

@@ -20,6 +20,7 @@ pub mod secret_file;
 pub mod setting;
 pub mod socket_owner;
 pub mod socket_protect;
+pub mod socket_queue;
 pub mod tun;
 pub mod udp;
 pub mod undo;

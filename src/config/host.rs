@@ -88,6 +88,17 @@ impl NamePattern {
             Self::Exact(name) | Self::Wildcard(name) | Self::Suffix(name) => name,
         }
     }
+
+    /// Whether it covers a name in lower case without a trailing dot.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        let rest = name.strip_suffix(self.name());
+        match self {
+            Self::Exact(_) => rest == Some(""),
+            Self::Wildcard(_) => rest.is_some_and(|rest| rest.ends_with('.')),
+            Self::Suffix(_) => rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+        }
+    }
 }
 
 impl Host {
@@ -202,6 +213,21 @@ mod tests {
             Ok(NamePattern::Suffix("corp.example.com".into()))
         );
         assert_eq!(NamePattern::parse_domain("*.local"), Ok(NamePattern::Wildcard("local".into())));
+    }
+
+    #[test]
+    fn excluded_names_cover_what_is_below_and_nothing_beside() {
+        let pattern = NamePattern::parse_domain("corp.example.com").unwrap();
+        for (name, is_covered) in [
+            ("corp.example.com", true),
+            ("wiki.corp.example.com", true),
+            ("notcorp.example.com", false),
+            ("example.com", false),
+        ] {
+            assert_eq!(pattern.covers(name), is_covered, "{name}");
+        }
+        let below = NamePattern::parse_domain("*.corp").unwrap();
+        assert!(below.covers("a.b.corp") && !below.covers("corp") && !below.covers("acorp"));
     }
 
     #[test]

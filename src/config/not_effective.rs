@@ -13,16 +13,17 @@ const NOT_YET: &[(&str, &str)] = &[
     ("control_plane", "*"),
     ("auth", "*"),
     ("device_assessment", "*"),
-    ("outbound_proxy", "*"),
-    ("logging", "*"),
     ("monitoring", "*"),
     ("application", "requires"),
 ];
 
+/// `(table, key, for what it has no effect yet)`.
+const NOT_EVERYWHERE: &[(&str, &str, &str)] = &[("outbound_proxy", "url", "beyond the SIEM")];
+
 /// A key that was given and does nothing yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotEffective {
-    /// `table.key`.
+    /// `table.key`; for one that does something elsewhere, with what it does not in brackets.
     pub key: String,
     /// Where it was given.
     pub origin: Origin,
@@ -51,7 +52,12 @@ fn check(reader: &Reader<'_>, table: &str, key: &str) -> Option<NotEffective> {
         Some(given) => super::reader::Found { value: &given.value, origin: given.origin.clone() },
         None => reader.find_in_file(table, key)?,
     };
-    is_not_yet(table, key).then(|| NotEffective { key: format!("{table}.{key}"), origin: given.origin })
+    let limit = NOT_EVERYWHERE.iter().find(|(of, name, _)| (*of, *name) == (table, key));
+    let name = match limit {
+        Some((_, _, beyond)) => format!("{table}.{key} ({beyond})"),
+        None => format!("{table}.{key}"),
+    };
+    (limit.is_some() || is_not_yet(table, key)).then_some(NotEffective { key: name, origin: given.origin })
 }
 
 /// Whether the whole key does nothing yet.

@@ -286,6 +286,9 @@ pub(crate) const TABLES: &[Table] = &[
             secret("siem_http_headers", Kind::Headers),
             choice("siem_log_level", &["error", "warn", "info", "debug"], "info"),
             list("siem_additional_fields"),
+            text("siem_ca_file"),
+            text("siem_client_certificate"),
+            text("siem_client_key"),
         ],
     },
     Table {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::host::{HostError, NamePattern};
-use super::origin::{Origin, Setting};
+use super::origin::Setting;
 use super::reader::{Complaint, Reader};
 use super::secret::Secret;
 use super::users;
@@ -144,36 +144,6 @@ pub enum Mtu {
     Auto,
 }
 
-/// `[outbound_proxy]`.
-#[derive(Debug, Clone)]
-pub struct OutboundProxy {
-    /// The corporate proxy.
-    pub url: Option<Setting<String>>,
-    /// User name there.
-    pub username: Option<Setting<String>>,
-    /// Password there.
-    pub password: Option<Setting<Secret>>,
-    /// What is reached without it.
-    pub bypass_domains: Vec<String>,
-}
-
-/// `[logging]`.
-#[derive(Debug, Clone)]
-pub struct Logging {
-    /// Whether events are sent.
-    pub siem_integration: Setting<bool>,
-    /// `CEF`, `LEEF` or `JSON`.
-    pub siem_format: Setting<&'static str>,
-    /// Where to.
-    pub siem_destination: Option<Setting<String>>,
-    /// Headers of HTTP destinations.
-    pub siem_http_headers: Vec<(String, Secret)>,
-    /// `error`, `warn`, `info` or `debug`.
-    pub siem_log_level: Setting<&'static str>,
-    /// What else is put into events.
-    pub siem_additional_fields: Vec<String>,
-}
-
 /// `[monitoring]`.
 #[derive(Debug, Clone)]
 pub struct Monitoring {
@@ -291,32 +261,6 @@ impl Tunneling {
     }
 }
 
-impl OutboundProxy {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let table = "outbound_proxy";
-        Self {
-            url: reader.text(table, "url"),
-            username: reader.text(table, "username"),
-            password: reader.secret(table, "password"),
-            bypass_domains: reader.list(table, "bypass_domains"),
-        }
-    }
-}
-
-impl Logging {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let table = "logging";
-        Self {
-            siem_integration: reader.boolean(table, "siem_integration"),
-            siem_format: reader.choice(table, "siem_format"),
-            siem_destination: reader.text(table, "siem_destination"),
-            siem_http_headers: read_headers(reader),
-            siem_log_level: reader.choice(table, "siem_log_level"),
-            siem_additional_fields: reader.list(table, "siem_additional_fields"),
-        }
-    }
-}
-
 impl Monitoring {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let table = "monitoring";
@@ -373,29 +317,4 @@ fn read_mtu(reader: &mut Reader<'_>) -> Setting<Mtu> {
         return Setting { value: Mtu::Auto, origin: found.origin };
     }
     reader.integer::<u16>("tunneling", "mtu").map(Mtu::Fixed)
-}
-
-fn read_headers(reader: &mut Reader<'_>) -> Vec<(String, Secret)> {
-    let Some(found) = reader.find("logging", "siem_http_headers") else { return Vec::new() };
-    let complaint = || {
-        Complaint::new(
-            "`logging.siem_http_headers` must be a table of texts",
-            "write `siem_http_headers = { \"Authorization\" = \"Splunk TOKEN\" }`",
-        )
-    };
-    let Some(table) = found.value.as_table() else {
-        reader.complain(found.origin, complaint());
-        return Vec::new();
-    };
-    let mut headers = Vec::new();
-    for (name, value) in table.iter() {
-        match value.get_ref().as_str() {
-            Some(text) => headers.push((name.get_ref().to_string(), Secret::new(text.to_owned()))),
-            None => {
-                let origin: Origin = reader.place(&found, &name.span());
-                reader.complain(origin, complaint());
-            }
-        }
-    }
-    headers
 }

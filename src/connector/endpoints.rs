@@ -5,7 +5,6 @@
 //! takes no gateway away.
 
 mod keeper;
-mod look_up;
 mod schedule;
 mod store;
 
@@ -19,18 +18,10 @@ use tokio::task::AbortHandle;
 use self::keeper::Keeper;
 use super::engine::Command;
 use crate::config::{Endpoint, EndpointHost};
+pub(super) use crate::look_up::NameService;
 
 /// Requests that may wait; one that finds no room is left out, since a gateway that does not answer asks again.
 const REQUEST_QUEUE: usize = 16;
-
-/// Who is asked for names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NameService {
-    /// These servers of the physical links, past the tunnel.
-    Servers(Vec<SocketAddr>),
-    /// The system, whose DNS is not ours.
-    System,
-}
 
 /// Asked of the task that looks names up.
 enum Request {

@@ -90,6 +90,11 @@ impl Durable {
         self.queue.recv().await
     }
 
+    /// The next events, at most so many; how many were added to `events`, 0 as [`Self::recv`] has `None`.
+    pub async fn recv_many(&mut self, events: &mut Vec<Arc<Event>>, most: usize) -> usize {
+        self.queue.recv_many(events, most).await
+    }
+
     /// How many found no room since this was last asked.
     #[must_use]
     pub fn lost(&self) -> u64 {

@@ -7,13 +7,13 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::look_up::look_up;
 use super::schedule::Schedule;
 use super::store::Store;
 use super::{NameService, Names, Request, addresses, name};
 use crate::config::Endpoint;
 use crate::connector::engine::Command;
 use crate::connector::supervisor::until;
+use crate::look_up::look_up;
 
 /// What came of a look-up.
 type Answer = (Box<str>, Result<Vec<IpAddr>, String>);

@@ -17,8 +17,6 @@ use platform::socket_protect::{FWMARK, protect};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::NameService;
-
 /// One server may take this long to answer one datagram, as in resolv.conf(5) at its briefest twice;
 const SERVER_PATIENCE: Duration = Duration::from_secs(2);
 /// all of them together this long.
@@ -26,11 +24,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Times that each server is asked again.
 const ATTEMPTS: usize = 2;
 
+/// Who is asked for names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NameService {
+    /// These servers of the physical links, past the tunnel.
+    Servers(Vec<SocketAddr>),
+    /// The system, whose DNS is not ours.
+    System,
+}
+
 /// All addresses of `name`, of both families; never an empty list.
 ///
 /// # Errors
 /// Why there are none, in a sentence for people.
-pub(super) async fn look_up(name: &str, service: &NameService) -> Result<Vec<IpAddr>, String> {
+pub(crate) async fn look_up(name: &str, service: &NameService) -> Result<Vec<IpAddr>, String> {
     let found = match service {
         NameService::System => timeout(PATIENCE, ask_system(name)).await,
         NameService::Servers(servers) => timeout(PATIENCE, ask(name, servers)).await,
