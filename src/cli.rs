@@ -7,6 +7,7 @@ mod gateway;
 mod import;
 mod output;
 mod restore;
+mod siem;
 mod validate;
 
 use std::ffi::OsString;
@@ -27,8 +28,12 @@ use crate::error::{EXIT_CODES, Exit};
 #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 struct Cli {
     /// Check the configuration and end; the same as `config validate`.
-    #[arg(long)]
+    #[arg(long, group = "check")]
     validate_config: bool,
+
+    /// Send a test event to the company's SIEM, say what comes back, and end.
+    #[arg(long, group = "check")]
+    test_siem: bool,
 
     #[command(flatten)]
     sources: SourceArgs,
@@ -75,6 +80,11 @@ enum Subcommands {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the events that are kept for the company's SIEM.
+    Siem {
+        #[command(subcommand)]
+        command: SiemCommand,
+    },
     /// Show the whole thing at work on this machine: an intranet, a gateway, a connector, on loopback only.
     Demo {
         /// End when the proofs are done: with 0 when all hold, else with 1.
@@ -97,6 +107,16 @@ enum Subcommands {
     /// Make sockets in a private network; started by the connector itself.
     #[command(hide = true)]
     Broker,
+}
+
+#[derive(Debug, Subcommand)]
+enum SiemCommand {
+    /// Look through the kept events for what was edited, removed or made anew.
+    Verify {
+        /// Lines exported from the SIEM, in any format: its `siem.chain_head` events are the witnesses.
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,6 +185,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command {
         Some(command) => dispatch(command),
         None if cli.validate_config => Ok(validate::validate(cli.sources.config, false)),
+        None if cli.test_siem => siem::test(cli.sources.config),
         None => return usage(&no_command()),
     };
     result.unwrap_or_else(|error| report(&error))
@@ -191,6 +212,7 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
             output::line(&crate::config::reference::page());
             Ok(Exit::Success.into())
         }
+        Subcommands::Siem { command: SiemCommand::Verify { heads } } => siem::verify(heads.as_deref()),
         Subcommands::Demo { once } => demo::run(once),
         Subcommands::DemoDevice { task } => demo::device(&task),
         Subcommands::Guardian { journal } => Ok(crate::guardian::guardian_main(&journal)),
@@ -249,6 +271,10 @@ mod tests {
             "config schema",
             "--validate-config",
             "--validate-config --config c.toml",
+            "--test-siem",
+            "--test-siem --config c.toml",
+            "siem verify",
+            "siem verify --heads f",
             "guardian --journal j",
         ] {
             assert!(parse(arguments).is_ok(), "{arguments}: {:?}", parse(arguments).unwrap_err());
@@ -257,7 +283,16 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_wrong_usage() {
-        for arguments in ["", "dashboard", "run --fast", "status up", "--validate-config run", "guardian"] {
+        for arguments in [
+            "",
+            "dashboard",
+            "run --fast",
+            "status up",
+            "--validate-config run",
+            "--test-siem --validate-config",
+            "siem",
+            "guardian",
+        ] {
             let all = std::iter::once("x").chain(arguments.split_whitespace()).map(OsString::from);
             let code = run(all);
             assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(Exit::Usage)), "{arguments}");

@@ -26,6 +26,7 @@ fn example() -> Status {
         proxies: None,
         carrier: None,
         system_changes: Vec::new(),
+        siem: crate::status::SiemStatus::default(),
         drops: BTreeMap::new(),
         warnings: Vec::new(),
         not_effective: Vec::new(),

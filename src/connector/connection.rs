@@ -251,13 +251,21 @@ impl Connection {
     }
 
     /// Puts the system's DNS right again after somebody changed it.
-    pub(super) async fn renew_dns(&mut self) {
+    ///
+    /// Answers whether another program had changed it.
+    pub(super) async fn renew_dns(&mut self) -> bool {
         let before = name_service(&self.dns);
         self.change_dns(async |dns, guardian, target| dns.renew(guardian, target).await).await;
         let service = name_service(&self.dns);
         if service != before {
             self.endpoints.network_changed(service);
         }
+        self.dns.take_tampered()
+    }
+
+    /// Who is asked for names outside the tunnel.
+    pub(super) fn name_service(&self) -> NameService {
+        name_service(&self.dns)
     }
 
     /// Asks a local forwarder no more that asks us itself.

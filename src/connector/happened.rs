@@ -4,7 +4,35 @@ use super::engine::GatewayState;
 use crate::config::Config;
 use crate::event::{Event, Field, Kind, Severity};
 use crate::session::View;
-use crate::status::Colour;
+use crate::status::{Colour, DnsStatus};
+
+/// The service started.
+pub(super) fn started() -> Event {
+    Event::new(Kind::ServiceStarted, concat!("the connector started, version ", env!("CARGO_PKG_VERSION")))
+}
+
+/// The service ends in order.
+pub(super) fn stopped() -> Event {
+    Event::new(Kind::ServiceStopped, "the connector ended in order")
+}
+
+/// The configuration was read again and is in force.
+pub(super) fn reloaded() -> Event {
+    Event::new(Kind::ConfigurationChanged, "the configuration was read again and is in force")
+}
+
+/// The configuration was read again and is wrong.
+pub(super) fn rejected(error: &anyhow::Error) -> Event {
+    Event::new(Kind::ConfigurationRejected, "the changed configuration is not in force, the former one is")
+        .with(Field::Reason, format!("{error:#}"))
+}
+
+/// Another program changed the system's DNS.
+pub(super) fn dns_tampered(dns: &DnsStatus) -> Event {
+    Event::new(Kind::SystemTampered, "another program changed the system's DNS")
+        .with(Field::Object, &dns.mode)
+        .with(Field::State, &dns.state)
+}
 
 /// The session's state or its words changed.
 pub(super) fn session_changed(before: &View, now: &View) -> Event {

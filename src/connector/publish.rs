@@ -14,7 +14,8 @@ use crate::dialer::words;
 use crate::proxy::Report;
 use crate::session::{Fault, Severity, View};
 use crate::status::{
-    ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, Refusal, Status,
+    ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, Refusal,
+    SiemStatus, Status,
 };
 
 /// Hosts of an application that are shown; a list of 100,000 domains is counted.
@@ -35,6 +36,8 @@ pub(super) struct Beside<'a> {
     pub(super) browser: &'a browser::Report,
     /// How the local API's ports are.
     pub(super) ports: &'a api::States,
+    /// How events go to the SIEM.
+    pub(super) siem: &'a SiemStatus,
     /// Why the file as it is now is not in force.
     pub(super) reload_failure: Option<&'a str>,
 }
@@ -48,13 +51,14 @@ pub(super) fn status(
     since: SystemTime,
     beside: &Beside<'_>,
 ) -> Status {
-    let Beside { proxies: report, browser, ports, reload_failure } = beside;
+    let Beside { proxies: report, browser, ports, siem, reload_failure } = beside;
     let config = &setup.config;
     let mut warnings = warnings(setup, connection, snapshot);
     let is_warned = !silent_servers(setup, snapshot).is_empty() || reload_failure.is_some();
     let lacks_rights = setup.reach == Reach::ProxiesForLackOfRights;
     warnings.extend(lacks_rights.then(|| LACKS_RIGHTS.to_owned()));
-    let of_ports = [proxies::warnings(setup, report), local_api::warnings(ports)].concat();
+    let of_ports =
+        [proxies::warnings(setup, report), local_api::warnings(ports), siem_warnings(siem)].concat();
     let is_warned = is_warned || lacks_rights || !of_ports.is_empty() || !browser.warnings.is_empty();
     warnings.extend(of_ports);
     warnings.extend(browser.warnings.iter().cloned());
@@ -92,10 +96,26 @@ pub(super) fn status(
             .collect(),
         carrier: connection.map(|connection| connection.carrier.words()),
         proxies: (!report.ports.is_empty()).then(|| proxies::status(report)),
+        siem: (*siem).clone(),
         drops: drops(snapshot),
         warnings,
         not_effective: config.not_effective.iter().map(|entry| entry.key.clone()).collect(),
     }
+}
+
+/// What the person should know about the SIEM.
+fn siem_warnings(siem: &SiemStatus) -> Vec<String> {
+    let hint =
+        |hint: &Option<String>| hint.as_ref().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+    let failure = siem.error.as_ref().map(|error| {
+        format!("the SIEM takes no events, {} are kept: {error}{}", siem.spooled, hint(&siem.hint))
+    });
+    let spool = siem.spool_error.as_ref().map(|error| {
+        format!(
+            "events for the SIEM are kept in memory only, since the state folder cannot be written: {error}"
+        )
+    });
+    failure.into_iter().chain(spool).collect()
 }
 
 /// What the system's DNS takes away, if it is not as it should be.

@@ -15,8 +15,10 @@ use super::publish::Beside;
 use super::{Setup, catalogue, happened, lists, local_api, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
+use crate::look_up::NameService;
 use crate::proxy::{Kind, Proxies, State};
 use crate::session::{Action, Fault, Input, Session, Severity};
+use crate::siem::{self, Siem};
 use crate::status::Status;
 
 /// Commands of people and programs that may wait.
@@ -42,7 +44,14 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let browser_changes = browser.reports();
     let nothing = browser::Report::default();
     let no_ports = api::States::new();
-    let beside = Beside { proxies: &report, browser: &nothing, ports: &no_ports, reload_failure: None };
+    let siem = start_siem(&setup)?;
+    let beside = Beside {
+        proxies: &report,
+        browser: &nothing,
+        ports: &no_ports,
+        siem: &siem.status(),
+        reload_failure: None,
+    };
     let first = publish::status(&setup, &session.view(), None, None, SystemTime::now(), &beside);
     let (publisher, status) = watch::channel(Arc::new(first));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
@@ -66,6 +75,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
         browser_changes,
         api_settings,
         port_changes: server.states(),
+        siem,
         publisher,
         since: SystemTime::now(),
         events,
@@ -87,10 +97,20 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     supervisor.browser.dismiss();
     let result = worked.and(supervisor.handle(Input::Stop).await);
     supervisor.wait_for_guardian();
+    supervisor.setup.events.emit(happened::stopped());
+    supervisor.siem.finish().await;
     let _ = browser_task.await; // a task that crashed has ended, too
     drop((end_api, server));
     let _ = api.await; // it has ended, or had crashed: nothing follows from it now
     result
+}
+
+/// What happens from now on goes to the company's SIEM.
+fn start_siem(setup: &Setup) -> anyhow::Result<Siem> {
+    let settings = siem::Settings::of(&setup.config, &setup.state_dir);
+    let siem = Siem::start(setup.state_dir.clone(), setup.events.clone(), settings);
+    setup.events.emit(happened::started());
+    siem.context("failed to start the thread of the SIEM")
 }
 
 struct Supervisor {
@@ -109,6 +129,8 @@ struct Supervisor {
     api_settings: watch::Sender<Arc<api::Settings>>,
     /// Tells when a port of the local API was taken, freed or found taken.
     port_changes: watch::Receiver<api::States>,
+    /// Sends what happens to the company's SIEM.
+    siem: Siem,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -135,6 +157,7 @@ impl Supervisor {
                 Ok(()) = self.proxy_changes.changed() => self.publish().await,
                 Ok(()) = self.browser_changes.changed() => self.publish().await,
                 Ok(()) = self.port_changes.changed() => self.publish().await,
+                () = self.siem.changed() => self.publish().await,
                 () = until(self.retry_at) => self.connect_anew().await?,
                 Some(()) = self.hang_ups.recv() => self.reload().await?,
             }
@@ -302,7 +325,11 @@ impl Supervisor {
         let is_blocked = self.session.is_blocking();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         match what {
-            Disturbance::Dns => connection.renew_dns().await,
+            Disturbance::Dns => {
+                if connection.renew_dns().await {
+                    self.setup.events.emit(happened::dns_tampered(connection.dns.status()));
+                }
+            }
             Disturbance::Network(news) => {
                 if let Err(error) = connection.follow_network(&self.setup, is_blocked, news).await {
                     tracing::warn!("failed to follow the network: {error:#}");
@@ -333,6 +360,7 @@ impl Supervisor {
             Ok(reloaded) => reloaded,
             Err(error) => {
                 tracing::error!("the configuration is not in force, the former one is: {error:#}");
+                self.setup.events.emit(happened::rejected(&error));
                 self.reload_failure = Some(format!("{error:#}"));
                 self.publish().await;
                 return Ok(());
@@ -342,6 +370,8 @@ impl Supervisor {
         self.reload_failure = None;
         self.setup = reloaded.setup;
         self.api_settings.send_replace(Arc::new(reloaded.api));
+        self.setup.events.emit(happened::reloaded());
+        self.siem.apply(siem::Settings::of(&self.setup.config, &self.setup.state_dir));
         self.proxies.apply(proxies::settings(&self.setup));
         self.browser.follow(&self.setup);
         let gateways = self.setup.config.gateways.iter();
@@ -383,6 +413,7 @@ impl Supervisor {
     }
 
     async fn publish(&self) {
+        self.siem.use_names(self.connection.as_ref().map_or(NameService::System, Connection::name_service));
         let snapshot = match &self.connection {
             Some(connection) => connection.snapshot().await,
             None => None,
@@ -391,6 +422,7 @@ impl Supervisor {
             proxies: &self.proxies.report(),
             browser: &self.browser_changes.borrow().clone(),
             ports: &self.port_changes.borrow().clone(),
+            siem: &self.siem.status(),
             reload_failure: self.reload_failure.as_deref(),
         };
         let status = publish::status(

@@ -37,6 +37,8 @@ pub(super) struct SystemDns {
     /// The servers of the physical links.
     servers: Vec<SocketAddr>,
     pacing: Pacing,
+    /// Another program has changed it since this was last asked.
+    is_tampered: bool,
 }
 
 enum Way {
@@ -58,7 +60,8 @@ impl SystemDns {
             zones: target.domains.routing.len(),
             ..DnsStatus::default()
         };
-        let mut dns = Self { way: Way::None, status, servers: Vec::new(), pacing: Pacing::new() };
+        let mut dns =
+            Self { way: Way::None, status, servers: Vec::new(), pacing: Pacing::new(), is_tampered: false };
         let probed = match probe(mode).await {
             Ok(probed) => probed,
             Err(error) => {
@@ -81,12 +84,17 @@ impl SystemDns {
     /// The system's DNS as it is without us.
     pub(super) fn untouched() -> Self {
         let status = DnsStatus { mode: "off".to_owned(), state: "off".to_owned(), ..DnsStatus::default() };
-        Self { way: Way::None, status, servers: Vec::new(), pacing: Pacing::new() }
+        Self { way: Way::None, status, servers: Vec::new(), pacing: Pacing::new(), is_tampered: false }
     }
 
     /// For `status`.
     pub(super) fn status(&self) -> &DnsStatus {
         &self.status
+    }
+
+    /// Whether another program has changed it since this was last asked; a network that changes is no such.
+    pub(super) fn take_tampered(&mut self) -> bool {
+        std::mem::take(&mut self.is_tampered)
     }
 
     /// The servers of the physical links, which were the system's before us.
@@ -146,6 +154,7 @@ impl SystemDns {
     pub(super) async fn follow_network(&mut self, guardian: &mut Guardian, target: Target<'_>) {
         let is_excused = self.pacing.excuse(Instant::now());
         self.renew(guardian, target).await;
+        self.is_tampered = false;
         if is_excused {
             self.pacing.forget();
         }

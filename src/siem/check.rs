@@ -88,7 +88,9 @@ pub fn verify(state_dir: &Path, witnesses: Option<&str>) -> io::Result<Verified>
     let mut lines = vec![range];
     if witnesses.is_some() {
         let (all, proven, outside) = (heads.len(), verdict.proven, verdict.outside);
-        lines.push(format!("of {all} heads of the SIEM {proven} agree; {outside} are of events given up since"));
+        lines.push(format!(
+            "of {all} heads of the SIEM {proven} agree; {outside} are of events given up since"
+        ));
     } else {
         lines.push(
             "without heads of the SIEM (--heads) only edits that did not make the whole chain anew are found"

@@ -51,7 +51,10 @@ impl Dial<'_> {
             return Ok(Line::Plain(counted));
         }
         let stream = tls::handshake(counted, endpoint, &self.settings.tls, self.say);
-        let late = |_| Problem::new("the SIEM does not answer the TLS handshake");
+        let late = |_| {
+            let problem = Problem::new("the SIEM does not answer the TLS handshake");
+            problem.hint("something else than TLS may listen there: check the port")
+        };
         Ok(Line::Tls(Box::new(timeout(PATIENCE, stream).await.map_err(late)??)))
     }
 
@@ -67,11 +70,8 @@ impl Dial<'_> {
     /// A socket for datagrams to the SIEM, never through a proxy.
     pub(super) async fn datagrams(&self, endpoint: &Endpoint) -> Result<UdpSocket, Problem> {
         let address = self.addresses(endpoint).await?[0];
-        let any: SocketAddr = if address.is_ipv4() {
-            SocketAddr::from(([0; 4], 0))
-        } else {
-            SocketAddr::from(([0_u16; 8], 0))
-        };
+        let any: SocketAddr =
+            if address.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { SocketAddr::from(([0_u16; 8], 0)) };
         let connected = async {
             let socket = UdpSocket::bind(any).await?;
             self.mark(&socket)?;
@@ -126,16 +126,19 @@ impl Dial<'_> {
         let found: Vec<IpAddr> = look_up(name, service).await.map_err(|error| {
             Problem::new(error).hint("check the name, and that this network's DNS servers know it")
         })?;
-        (self.say)(&format!("`{name}` has {} addresses", found.len()));
+        let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+        (self.say)(&format!("`{name}` is at {}", shown.join(", ")));
         Ok(found.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect())
     }
 }
 
 fn failed(who: &str, endpoint: &Endpoint, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("failed to reach {who}: `{endpoint}`: {error}"));
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => problem.hint("nothing listens there: check the port"),
-        io::ErrorKind::TimedOut => problem.hint("a firewall may be in between, or the address is wrong"),
-        _ => problem,
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return problem.hint("nothing listens there: check the port");
     }
+    if error.kind() == io::ErrorKind::TimedOut {
+        return problem.hint("a firewall may be in between, or the address is wrong");
+    }
+    problem
 }

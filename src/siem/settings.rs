@@ -53,10 +53,10 @@ impl Settings {
     pub(super) fn of_destination(config: &Config, state_dir: &Path) -> Option<Self> {
         let logging = &config.logging;
         let destination = logging.siem_destination.as_ref()?.value.clone();
-        let is_protected = destination.endpoint().is_some_and(|endpoint| is_protected(config, &endpoint.host));
-        let path = |setting: &Option<Setting<String>>| {
-            setting.as_ref().map(|setting| PathBuf::from(&setting.value))
-        };
+        let is_protected =
+            destination.endpoint().is_some_and(|endpoint| is_protected(config, &endpoint.host));
+        let path =
+            |setting: &Option<Setting<String>>| setting.as_ref().map(|setting| PathBuf::from(&setting.value));
         let client = path(&logging.siem_client_certificate).zip(path(&logging.siem_client_key));
         let context = Context {
             format: logging.siem_format.value,
@@ -103,9 +103,8 @@ fn is_protected(config: &Config, host: &EndpointHost) -> bool {
     let by_application =
         config.applications.iter().flat_map(|application| &application.hosts).any(|of| covers(of, host));
     let EndpointHost::Name(name) = host else { return by_application };
-    let is_below = |domain: &str| {
-        name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
+    let is_below =
+        |domain: &str| name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     let by_zone = config.split_dns.iter().any(|zone| is_below(&zone.domain));
     let is_excluded = config.exclude_domains.iter().any(|pattern| pattern.covers(name));
     (by_application || by_zone) && !is_excluded

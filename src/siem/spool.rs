@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use line::{Hash, from_hex, hex};
 pub(super) use reader::Cursor;
-pub(super) use verify::{Finding, Verdict, verify};
+pub(super) use verify::verify;
 
 use crate::event::Event;
 use line::{GENESIS, Line};
@@ -148,12 +148,12 @@ impl Spool {
             && let Some(file) = &self.file
         {
             let synced = file.sync_data();
-            self.note(synced);
+            self.complain(synced);
         }
         if self.confirmed != self.saved {
             let saved = segment::replace(&self.folder.join(POSITION), &format!("{}\n", self.confirmed));
             self.saved = self.confirmed; // it is tried again with the next that is confirmed
-            self.note(saved);
+            self.complain(saved);
         }
     }
 
@@ -294,7 +294,7 @@ impl Spool {
             let end = self.segments.front().map_or(self.on_disk, |segment| segment.first);
             self.lost += end.saturating_sub(oldest.first.max(self.confirmed));
             let removed = fs::remove_file(&oldest.path);
-            self.note(removed);
+            self.complain(removed);
         }
     }
 
@@ -313,6 +313,11 @@ impl Spool {
         self.looked_at = sequence + 1;
         let damage = self.damage.get_or_insert(Damage { first: sequence, places: 0 });
         damage.places += 1;
+    }
+
+    /// Notes a failure of something else than writing events, which a success there ends.
+    fn complain(&mut self, result: io::Result<()>) {
+        self.fault = result.err().map(|error| error.to_string()).or(self.fault.take());
     }
 
     fn note(&mut self, result: io::Result<()>) {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     ApplicationStatus, Colour, DnsStatus, GatewayState, GatewayStatus, PathMtu, PathMtuKnown, ProxyPort,
-    ProxyStatus, State, Status,
+    ProxyStatus, SiemStatus, State, Status,
 };
 
 /// How text is shown.
@@ -33,6 +33,7 @@ pub fn render(status: &Status, style: Style) -> String {
     section(&mut out, "Applications", applications(&status.applications));
     section(&mut out, "DNS", dns(&status.dns));
     section(&mut out, "Proxies", status.proxies.as_ref().map(proxies).unwrap_or_default());
+    section(&mut out, "Events to the SIEM", siem(&status.siem));
     section(&mut out, "Changed on this system", status.system_changes.clone());
     let drops = status.drops.iter().map(|(reason, count)| vec![reason.clone(), count.to_string()]);
     section(&mut out, "Dropped or refused packets", table(drops.collect()));
@@ -84,6 +85,17 @@ fn line(out: &mut String, indent: &str, text: &str) {
     let colours = text.starts_with("\x1b[");
     out.extend(text.chars().filter(|c| colours || !c.is_control()));
     out.push('\n');
+}
+
+fn siem(siem: &SiemStatus) -> Vec<String> {
+    let Some(destination) = &siem.destination else { return Vec::new() };
+    let mut lines = vec![
+        format!("{}: {destination}", siem.state),
+        format!("{} sent, {} waiting, {} lost", siem.sent, siem.spooled, siem.lost),
+    ];
+    lines.extend(siem.error.clone());
+    lines.extend(siem.hint.as_ref().map(|hint| format!("hint: {hint}")));
+    lines
 }
 
 fn gateways(gateways: &[GatewayStatus]) -> Vec<String> {
@@ -310,6 +322,7 @@ mod tests {
             carrier: Some("TUN ztna0".into()),
             proxies: None,
             system_changes: vec!["made the link ztna0".into()],
+            siem: crate::status::SiemStatus::default(),
             drops: [("malformed".to_owned(), 2)].into(),
             warnings: Vec::new(),
             not_effective: vec!["api.port".into()],

@@ -2,6 +2,7 @@
 
 pub(crate) mod bind;
 pub(crate) mod postgres;
+pub(crate) mod siem;
 pub(crate) mod ssh;
 pub(crate) mod web;
 

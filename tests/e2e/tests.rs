@@ -28,6 +28,7 @@ mod renewal;
 mod resolvconf;
 mod resolved;
 mod roam;
+mod siem;
 mod stock_client;
 mod users;
 mod wars;
@@ -68,6 +69,7 @@ pub(crate) fn all() -> Vec<Test> {
         network_manager::tests(),
         resolved::tests(),
         roam::tests(),
+        siem::tests(),
         gateway_idle::tests(),
         idle::tests(),
         coexistence::tests(),

@@ -63,6 +63,7 @@ impl SystemDns {
             }
             Check::ChangedByOther(_) | Check::Gone => {
                 tracing::info!("DNS: resolv.conf was written by another program: its servers are taken over");
+                self.is_tampered = true;
                 withdraw(guardian, announced);
                 self.set_file(guardian, target).await;
             }

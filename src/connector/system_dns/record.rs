@@ -53,6 +53,7 @@ impl SystemDns {
             return self.still_ours();
         }
         tracing::info!("DNS: resolvconf has news from another program: its servers are taken over");
+        self.is_tampered |= !is_ours;
         withdraw(guardian, conf.map(|(_, announced)| announced));
         if next.change() == record.change() {
             return self.hand_in(resolvconf, next, announced, guardian, target).await;

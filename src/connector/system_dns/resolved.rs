@@ -33,6 +33,7 @@ impl SystemDns {
         let is_ours = resolved.is_configured(target.link, target.resolvers).await;
         if !is_ours.unwrap_or(false) {
             tracing::info!("DNS: systemd-resolved has lost our link's settings: they are set again");
+            self.is_tampered = true;
             return self.set_resolved(resolved, target).await;
         }
         self.read_servers(&resolved, target).await;

@@ -76,7 +76,9 @@ pub(in crate::siem) fn refusal(status: StatusCode, headers: &HeaderMap, proxy: &
         .collect();
     if !schemes.is_empty() && !schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("basic")) {
         let problem = Problem::new(format!("the proxy takes only {}, and not Basic", schemes.join(", ")));
-        return Some(problem.hint("let the SIEM be reached without it: `bypass_domains` in `[outbound_proxy]`"));
+        return Some(
+            problem.hint("let the SIEM be reached without it: `bypass_domains` in `[outbound_proxy]`"),
+        );
     }
     let problem = match proxy.credentials {
         Some(_) => Problem::new("the proxy does not take this user name and password"),
@@ -111,7 +113,9 @@ mod tests {
     #[test]
     fn each_refusal_says_what_is_missing() {
         assert!(answer(&["Basic realm=\"x\""], None).message.contains("asks for a user name"));
-        assert!(answer(&["Negotiate", "Basic realm=\"x\""], Some("u")).message.contains("does not take this"));
+        assert!(
+            answer(&["Negotiate", "Basic realm=\"x\""], Some("u")).message.contains("does not take this")
+        );
         let message = answer(&["NTLM", "Negotiate abc"], Some("u")).message;
         assert_eq!(message, "the proxy takes only NTLM, Negotiate, and not Basic");
     }

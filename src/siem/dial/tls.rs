@@ -30,8 +30,7 @@ pub(super) async fn handshake(
     };
     let connector = TlsConnector::from(Arc::new(client(files)?));
     let stream = connector.connect(name, stream).await.map_err(|error| explained(&error))?;
-    let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str());
-    say(&format!("{}: the SIEM's certificate is good for its name", version.unwrap_or("TLS")));
+    say("TLS is agreed on, and the SIEM's certificate is good for its name");
     Ok(stream)
 }
 
@@ -39,14 +38,16 @@ fn client(files: &TlsFiles) -> Result<ClientConfig, Problem> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = Arc::new(authorities(files)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
-    let verifier = verifier.map_err(|error| Problem::new(format!("failed to use the authorities: {error}")))?;
+    let verifier =
+        verifier.map_err(|error| Problem::new(format!("failed to use the authorities: {error}")))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Problem::new(format!("failed to set TLS up: {error}")))?
         .with_webpki_verifier(verifier);
     let Some((certificate, key)) = &files.client else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(certificate, "siem_client_certificate")?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, "siem_client_key", &error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, "siem_client_key", &error))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| {
         Problem::new(format!("the client certificate cannot be used: {error}"))
             .hint("`siem_client_key` must be the key of `siem_client_certificate`")

@@ -126,14 +126,14 @@ fn check_cef(value: &str) {
     assert_eq!(header[4..7], ["301", "access.refused", "6"]);
     let (shown, upper) = (shown(value), shown(&value.to_ascii_uppercase()));
     for field in Field::ALL {
-        let expected = match field {
-            Field::SourceAddress => "10.1.2.3",
-            Field::DestinationAddress => {
+        let expected = match field.name() {
+            "source_address" => "10.1.2.3",
+            "destination_address" => {
                 assert_eq!(pairs["c6a3"], "2001:db8::1");
                 assert!(!pairs.contains_key("dst"));
                 continue;
             }
-            Field::Protocol => &upper,
+            "protocol" => &upper,
             _ => &shown,
         };
         if value.is_empty() {
@@ -160,9 +160,9 @@ fn check_leef(value: &str) {
     let expected = shown(&value.replace(['\t', '\n', '\r'], " "));
     assert_eq!(pairs["msg"], expected);
     for field in Field::ALL.iter().filter(|_| !value.is_empty()) {
-        let expected = match field {
-            Field::SourceAddress => "10.1.2.3",
-            Field::DestinationAddress => "2001:db8::1",
+        let expected = match field.name() {
+            "source_address" => "10.1.2.3",
+            "destination_address" => "2001:db8::1",
             _ => &expected,
         };
         assert_eq!(pairs[names::of(*field).leef], expected, "{field:?}");
@@ -177,13 +177,14 @@ fn check_json(value: &str) {
     assert_eq!((&json["event"]["code"], &json["event"]["sequence"]), (&"301".into(), &77.into()));
     for field in Field::ALL.iter().filter(|_| !value.is_empty()) {
         let (object, key) = names::of(*field).ecs;
-        let expected = match field {
-            Field::SourceAddress => "10.1.2.3",
-            Field::DestinationAddress => "2001:db8::1",
+        let expected = match field.name() {
+            "source_address" => "10.1.2.3",
+            "destination_address" => "2001:db8::1",
             _ => value,
         };
         let found = &json[object][key];
-        assert!(found == expected || found.to_string() == expected, "{field:?}: {found}");
+        let same = found == expected || found.as_u64().is_some_and(|found| expected == found.to_string());
+        assert!(same, "{field:?}: {found}");
     }
 }
 

@@ -37,11 +37,6 @@ impl Cursor {
     pub(in crate::siem) fn at(next: u64) -> Self {
         Self { next, open: None }
     }
-
-    /// Everything before this number was read.
-    pub(in crate::siem) fn next(&self) -> u64 {
-        self.next
-    }
 }
 
 impl Spool {

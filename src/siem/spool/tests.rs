@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::verify::{Finding, Verdict};
 use super::*;
 use crate::event::{Field, Kind};
 

@@ -116,10 +116,13 @@ mod tests {
             file.send(&events(from * 2 + 1, 2)).unwrap();
         }
         assert_eq!(file.confirmed(), Some(201));
-        let mut found = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        let mut found =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
         found.sort();
         assert_eq!(found.len(), 5, "{found:?}");
-        let numbers = |path: &Path| lines(path).iter().map(|line| line["event"]["sequence"].as_u64().unwrap()).collect::<Vec<_>>();
+        let numbers = |path: &Path| {
+            lines(path).iter().map(|line| line["event"]["sequence"].as_u64().unwrap()).collect::<Vec<_>>()
+        };
         let all: Vec<u64> = found.iter().rev().flat_map(|path| numbers(path)).collect();
         let newest = numbers(&path);
         assert!(all.contains(&200) && newest.last() == Some(&200), "{all:?}");

@@ -9,14 +9,17 @@ use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    RETRY_AFTER,
+};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::answer::{Verdict, confirmations, judge};
 use super::PATIENCE;
+use super::answer::{Verdict, confirmations, judge};
 use crate::config::{Endpoint, SiemFormat};
 use crate::siem::dial::{Dial, authorization, refusal};
 use crate::siem::format::{Context, Numbered, write_json_text};
@@ -205,7 +208,8 @@ impl Hec {
     }
 
     async fn post(&mut self, path: &str, body: Bytes, is_compressed: bool) -> Result<Answer, Problem> {
-        let mut request = Request::builder().method(Method::POST).uri(format!("{}{path}", self.target.prefix));
+        let mut request =
+            Request::builder().method(Method::POST).uri(format!("{}{path}", self.target.prefix));
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
             if is_compressed {
@@ -218,7 +222,8 @@ impl Hec {
             self.sender.ready().await?;
             self.sender.send_request(request).await
         };
-        let failed = |error: hyper::Error| match error.is_canceled() || error.is_closed() {
+        let was_used = self.is_proven;
+        let failed = |error: hyper::Error| match was_used && (error.is_canceled() || error.is_closed()) {
             true => Problem::quiet(), // it was ended before anything was sent
             false => Problem::new(format!("the connection to the SIEM has failed: {error}")),
         };
@@ -231,7 +236,8 @@ impl Hec {
         }
         let body = timeout(PATIENCE, Limited::new(body, MOST_ANSWER).collect()).await;
         let body = body.map_err(|_| Problem::new("the SIEM does not end its answer"))?;
-        let body = body.map_err(|error| Problem::new(format!("failed to read the SIEM's answer: {error}")))?;
+        let body =
+            body.map_err(|error| Problem::new(format!("failed to read the SIEM's answer: {error}")))?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     }
 
