@@ -3,15 +3,20 @@
 mod assets;
 pub mod client;
 mod config;
+mod events;
 mod guard;
 mod lists;
+mod logs;
 mod openapi;
 mod page_session;
+mod personal;
 mod problem;
+mod query;
 mod server;
 mod sessions;
 mod settings;
 mod steering;
+mod streams;
 mod unix;
 
 use std::sync::Arc;
@@ -21,11 +26,13 @@ use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use axum::{Json, Router};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub use logs::LogLine;
+pub use page_session::PageUrl;
 pub use problem::Problem;
 pub use server::{Port, Server, States};
 pub(crate) use sessions::random_text;
@@ -35,6 +42,7 @@ pub use unix::{ControlSocket, SocketError};
 pub use crate::access::{Access, Caller};
 use crate::event::Events;
 use crate::http_port::Client;
+use crate::personal::Personal;
 use crate::proxy::pac::PacFile;
 use crate::status::{FlowList, NameList, Status};
 use sessions::Sessions;
@@ -57,6 +65,8 @@ pub struct ControlHandle {
     /// Where is said what was steered and refused.
     pub events: Events,
     sessions: Arc<Sessions>,
+    streams: streams::Streams,
+    freshness: events::Freshness,
 }
 
 /// How a request came; an extension of each.
@@ -91,6 +101,13 @@ pub enum Command {
         /// Answered with them.
         reply: oneshot::Sender<NameList>,
     },
+    /// Let a person's settings take effect, and keep them.
+    Personal {
+        /// What changes.
+        change: Personal,
+        /// Answered when it is done, or cannot be.
+        reply: oneshot::Sender<CommandResult>,
+    },
     /// Publish the status anew: nobody keeps it fresh while nobody looks.
     Refresh {
         /// Answered when it is done.
@@ -119,7 +136,8 @@ impl ControlHandle {
         settings: watch::Receiver<Arc<Settings>>,
         events: Events,
     ) -> Self {
-        Self { status, commands, settings, events, sessions: Arc::default() }
+        let (sessions, streams, freshness) = Default::default();
+        Self { status, commands, settings, events, sessions, streams, freshness }
     }
 }
 
@@ -142,6 +160,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<ControlHandle>)> {
         ("/api/v1/disconnect", post(steering::disconnect)),
         ("/api/v1/flows", get(lists::flows)),
         ("/api/v1/dns", get(lists::names)),
+        ("/api/v1/events", get(events::events)),
+        ("/api/v1/logs", get(logs::logs)),
+        ("/api/v1/logs/level", put(logs::set_level)),
+        ("/api/v1/settings", get(personal::settings).put(personal::change)),
         ("/api/v1/config", get(config::config)),
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/health", get(health)),

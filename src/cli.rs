@@ -1,10 +1,13 @@
 //! The command line: arguments, and what each subcommand does.
 
+mod apps;
 mod control;
+mod dashboard;
 mod demo;
 mod failure;
 mod gateway;
 mod import;
+mod logs;
 mod output;
 mod restore;
 mod siem;
@@ -65,6 +68,30 @@ enum Subcommands {
     Up,
     /// Disconnect; the service goes on running.
     Down,
+    /// Show the applications, and whether each can be reached.
+    Apps {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the latest lines of the log.
+    Logs {
+        /// Go on with those that come.
+        #[arg(long, short)]
+        follow: bool,
+        /// The least that a line must matter.
+        #[arg(long, value_parser = ["error", "warn", "info", "debug", "trace"], default_value = "trace")]
+        level: String,
+        /// At most so many lines of those that there are.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=2000), default_value_t = 500)]
+        limit: u16,
+    },
+    /// Open the dashboard in the browser.
+    Dashboard {
+        /// Print its URL instead; it can be used once, within a minute.
+        #[arg(long)]
+        print: bool,
+    },
     /// Undo what a connector left on the system when it could not do so itself.
     Restore,
     /// Turn a wg-quick configuration into one of the connector, on standard output.
@@ -199,6 +226,9 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
         Subcommands::Status { json } => control::status(json),
         Subcommands::Up => control::up(),
         Subcommands::Down => control::down(),
+        Subcommands::Apps { json } => apps::apps(json),
+        Subcommands::Logs { follow, level, limit } => logs::logs(&level, limit, follow),
+        Subcommands::Dashboard { print } => dashboard::dashboard(print),
         Subcommands::Restore => restore::restore(),
         Subcommands::Import { file, output } => import::import(&file, output.as_deref()),
         Subcommands::Config { command: ConfigCommand::Validate { sources, show } } => {
@@ -262,6 +292,9 @@ mod tests {
             "status --json",
             "up",
             "down",
+            "apps --json",
+            "logs --follow --level info",
+            "dashboard --print",
             "restore",
             "import wg0.conf",
             "import wg0.conf --output c.toml",
@@ -285,7 +318,7 @@ mod tests {
     fn what_does_not_exist_is_wrong_usage() {
         for arguments in [
             "",
-            "dashboard",
+            "login now",
             "run --fast",
             "status up",
             "--validate-config run",

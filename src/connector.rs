@@ -35,6 +35,7 @@ use crate::config::keys::load_or_create_private_key;
 use crate::config::{Config, SecretKey, Sources};
 use crate::error::{Exit, Failure};
 use crate::event::Events;
+use crate::personal::Personal;
 use crate::signals::Signals;
 use crate::{guardian, telemetry};
 
@@ -69,6 +70,8 @@ struct Setup {
     dns_mode: DnsMode,
     access: network::Access,
     reach: Reach,
+    /// What a person chose.
+    personal: Personal,
     /// Where everybody says what happened.
     events: Events,
 }
@@ -88,6 +91,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         );
     }
     let (setup, lock) = prepare(config, platform::paths::state_dir(), options.dns_mode, reach)?;
+    reload::follow_log_settings(&setup.config);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
     let result = runtime.block_on(async {
@@ -96,12 +100,13 @@ pub fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     });
     runtime.shutdown_background(); // a look-up of a gateway's name may still hang in the system
     drop(lock);
+    telemetry::flush();
     result.map(|()| Exit::Success.into())
 }
 
 /// Takes the state folder, undoes what an earlier run left, and reads the keys.
 fn prepare(
-    config: Config,
+    mut config: Config,
     state_dir: PathBuf,
     dns_mode: DnsMode,
     reach: Reach,
@@ -127,7 +132,10 @@ fn prepare(
     let keys = config.gateways.iter().map(|gateway| load_or_create_private_key(&gateway.private_key_file));
     let keys = keys.collect::<Result<_, _>>()?;
     let access = access(&config)?;
-    Ok((Setup { config, keys, state_dir, dns_mode, access, reach, events: Events::default() }, lock))
+    let personal = Personal::load(&state_dir);
+    personal.apply(&mut config);
+    let events = Events::default();
+    Ok((Setup { config, keys, state_dir, dns_mode, access, reach, personal, events }, lock))
 }
 
 fn reach(no_tun: bool) -> Reach {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod connection;
+pub mod foreign;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

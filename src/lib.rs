@@ -16,6 +16,8 @@ pub mod guardian;
 pub mod http_port;
 pub mod import;
 mod look_up;
+pub mod monitoring;
+pub mod personal;
 pub mod proxy;
 pub mod relay;
 pub mod session;

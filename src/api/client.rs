@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::request::Builder;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -65,7 +67,15 @@ pub async fn disconnect(socket: &Path) -> Result<Status, ClientError> {
     request(socket, Method::POST, "/api/v1/disconnect").await
 }
 
-async fn request(socket: &Path, method: Method, path: &str) -> Result<Status, ClientError> {
+/// Asks for a resource without a body; the answer is read as JSON.
+///
+/// # Errors
+/// When nobody answers, or with a problem.
+pub async fn request<T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+) -> Result<T, ClientError> {
     let exchange = async {
         let stream = UnixStream::connect(socket).await.map_err(refused)?;
         exchange(stream, method, path).await
@@ -78,6 +88,53 @@ async fn request(socket: &Path, method: Method, path: &str) -> Result<Status, Cl
     Err(ClientError::Problem(problem))
 }
 
+/// Follows a resource until the service ends, or `take` says no: hands out the data of each event as JSON.
+///
+/// # Errors
+/// When nobody answers, or with a problem.
+pub async fn follow<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    mut take: impl FnMut(T) -> bool,
+) -> Result<(), ClientError> {
+    let stream = UnixStream::connect(socket).await.map_err(refused)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let request = head(Method::GET, path).header(header::ACCEPT, "text/event-stream");
+    let response = sender.send_request(whole(request)?).await.map_err(broken)?;
+    if !response.status().is_success() {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| ClientError::Protocol(error.to_string()))?.to_bytes();
+        let unknown = || Problem::new(status, status.to_string());
+        return Err(ClientError::Problem(serde_json::from_slice(&body).unwrap_or_else(|_| unknown())));
+    }
+    let (mut body, mut rest) = (response.into_body(), Vec::new());
+    while let Some(Ok(frame)) = body.frame().await {
+        rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let data = line.strip_prefix(b"data: ").and_then(|data| serde_json::from_slice(data).ok());
+            if data.is_some_and(|data| !take(data)) {
+                driver.abort();
+                return Ok(());
+            }
+        }
+        if rest.len() > MAX_ANSWER {
+            return Err(ClientError::Protocol("a line has no end".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn head(method: Method, path: &str) -> Builder {
+    Request::builder().method(method).uri(path).header(header::HOST, "localhost")
+}
+
+fn whole(request: Builder) -> Result<Request<Body>, ClientError> {
+    request.body(Body::empty()).map_err(|error| ClientError::Protocol(error.to_string()))
+}
+
 async fn exchange(
     stream: UnixStream,
     method: Method,
@@ -86,10 +143,7 @@ async fn exchange(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = tokio::spawn(connection);
     let answer = async {
-        let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
-        let request =
-            request.body(Body::empty()).map_err(|error| ClientError::Protocol(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let response = sender.send_request(whole(head(method, path))?).await.map_err(broken)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         Ok((status, body.map_err(|error| ClientError::Protocol(error.to_string()))?.to_bytes()))

@@ -38,7 +38,9 @@ fn value(text: &str) -> Value {
 fn origin(origin: &Origin) -> String {
     match origin {
         Origin::File { path, line } => format!("file {}:{line}", path.display()),
-        Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. } => origin.to_string(),
+        Origin::Default | Origin::Person | Origin::Environment { .. } | Origin::CommandLine { .. } => {
+            origin.to_string()
+        }
     }
 }
 

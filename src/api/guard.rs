@@ -6,7 +6,6 @@
 
 mod bucket;
 mod headers;
-mod origin;
 mod refusal;
 mod token;
 
@@ -29,7 +28,7 @@ use super::sessions::Sessions;
 use super::{Caller, MAX_BODY, Problem, Settings};
 use crate::access::Access;
 use crate::event::{Event, Events, Field, Kind};
-use crate::http_port::Client;
+use crate::http_port::{Client, foreign};
 use bucket::Buckets;
 
 /// Requests of one user at once, and those a second that go on: a page asks for some tens when it opens.
@@ -86,7 +85,7 @@ impl Guard {
     /// Whether the request may go on.
     fn verdict(&self, head: &Parts, client: &Client, now: Instant) -> Result<(), Refusal> {
         let settings = Arc::clone(&self.settings.borrow());
-        origin::check(head, client.local)?;
+        foreign::check(head, client.local)?;
         check_form(head)?;
         let user = client.caller.map(|caller| caller.uid);
         if !self.requests.take(user, now) {

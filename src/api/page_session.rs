@@ -14,9 +14,9 @@ use super::{Caller, ControlHandle, Problem};
 
 /// Where a browser opens the page; the code is in the fragment, which browsers send to nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct PageUrl {
+pub struct PageUrl {
     /// The URL.
-    pub(super) url: String,
+    pub url: String,
 }
 
 #[derive(Deserialize)]

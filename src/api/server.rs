@@ -3,21 +3,26 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 
 use axum::Router;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::{ControlHandle, Settings};
-use crate::http_port;
+use super::{ControlHandle, Settings, refresh};
 use crate::proxy::pac::PacFile;
+use crate::{http_port, monitoring};
 
 /// What a port serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Port {
     /// The API and the dashboard.
     Api,
+    /// Metrics for Prometheus.
+    Metrics,
+    /// Answers for health checks.
+    Health,
 }
 
 /// How each port that is wanted is.
@@ -42,6 +47,8 @@ impl Port {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "the local API",
+            Self::Metrics => "the metrics port",
+            Self::Health => "the health check port",
         }
     }
 }
@@ -91,7 +98,7 @@ async fn run(handle: ControlHandle, pac: PacFile, states: watch::Sender<States>)
     let mut running: BTreeMap<Port, Running> = BTreeMap::new();
     loop {
         let wanted = wanted(&settings.borrow_and_update());
-        for port in [Port::Api] {
+        for port in [Port::Api, Port::Metrics, Port::Health] {
             let address = wanted.get(&port).copied();
             if running.get(&port).map(|running| running.address) == address {
                 continue;
@@ -100,11 +107,15 @@ async fn run(handle: ControlHandle, pac: PacFile, states: watch::Sender<States>)
                 former.task.abort();
                 let _ = former.task.await; // the port is free only then
                 states.send_modify(|states| drop(states.remove(&port)));
-                pac_port.send_replace(None);
+                if port == Port::Api {
+                    pac_port.send_replace(None);
+                }
             }
             let Some(address) = address else { continue };
             let router = match port {
                 Port::Api => super::tcp_router(handle.clone(), pac.clone()),
+                Port::Metrics => monitoring::metrics_router(handle.clone()),
+                Port::Health => monitoring::health_router(handle.clone()),
             };
             let task = tokio::spawn(keep(port, address, router, states.clone(), pac_port.clone()));
             running.insert(port, Running { address, task });
@@ -117,7 +128,9 @@ async fn run(handle: ControlHandle, pac: PacFile, states: watch::Sender<States>)
 }
 
 fn wanted(settings: &Settings) -> BTreeMap<Port, SocketAddr> {
-    settings.address.map(|address| (Port::Api, address)).into_iter().collect()
+    let ports =
+        [(Port::Api, settings.address), (Port::Metrics, settings.metrics), (Port::Health, settings.health)];
+    ports.into_iter().filter_map(|(port, address)| Some((port, address?))).collect()
 }
 
 async fn keep(
@@ -143,6 +156,19 @@ async fn keep(
         states.send_modify(|states| drop(states.insert(port, state)));
     };
     http_port::serve(address, router, tell).await;
+}
+
+/// The connector's own task is asked, so that a hang of it shows.
+impl monitoring::Source for ControlHandle {
+    async fn look(&self) -> monitoring::Report {
+        refresh(self).await;
+        let status = Arc::clone(&self.status.borrow());
+        monitoring::Report {
+            metrics: monitoring::connector::page(&status, &self.events),
+            is_ready: monitoring::connector::is_ready(&status),
+            state: status.state.as_str().to_owned(),
+        }
+    }
 }
 
 /// Where programs of this device find a port that listens on all addresses.

@@ -33,6 +33,8 @@ fn example() -> Status {
     }
 }
 
+mod attacks;
+
 /// An API that asks for the token `secret`, with everybody allowed.
 pub(super) fn settings(address: Option<std::net::SocketAddr>) -> Settings {
     let config = vec![crate::config::EffectiveSetting {
@@ -42,7 +44,11 @@ pub(super) fn settings(address: Option<std::net::SocketAddr>) -> Settings {
         is_effective: true,
     }];
     let token = crate::config::Secret::new("secret".to_owned());
-    Settings { address, require_auth: true, token, access: everybody(), config }
+    let personal = crate::personal::Personal::default();
+    let defaults = crate::config::Config::parse(Path::new("c.toml"), "").unwrap();
+    let personal = personal.in_force(&defaults);
+    let (metrics, health) = (None, None);
+    Settings { address, metrics, health, require_auth: true, token, access: everybody(), config, personal }
 }
 
 /// A handle without a connector behind it; the receiver is where its commands come.
@@ -121,7 +127,7 @@ fn commands_reach_the_connector_and_are_answered() {
     let obey = |command| match command {
         Command::Up { reply } => reply.send(Ok(())).unwrap(),
         Command::Refresh { reply } => reply.send(()).unwrap(),
-        Command::Flows { .. } | Command::Names { .. } => panic!("nobody asked"),
+        Command::Flows { .. } | Command::Names { .. } | Command::Personal { .. } => panic!("nobody asked"),
         Command::Down { reply } => {
             let error = CommandError { message: "busy".into(), hint: Some("wait".into()) };
             reply.send(Err(error)).unwrap();

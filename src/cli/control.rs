@@ -46,7 +46,8 @@ fn say(status: &Status) {
     }
 }
 
-fn ask(question: impl AsyncFn(&Path) -> Result<Status, ClientError>) -> anyhow::Result<Status> {
+/// Asks the connectors of this machine, until one answers.
+pub(super) fn ask<T>(question: impl AsyncFn(&Path) -> Result<T, ClientError>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the runtime")?;
     let mut outcome = Err(ClientError::NotRunning);

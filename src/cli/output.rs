@@ -10,6 +10,12 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{}", text.trim_end());
 }
 
+/// The same; false when nobody reads any more.
+pub(super) fn try_line(text: &str) -> bool {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()).is_ok()
+}
+
 /// An error with its hint on standard error.
 pub(super) fn error(message: &str, hint: Option<&str>) {
     let mut stderr = io::stderr().lock();

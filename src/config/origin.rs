@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub enum Origin {
     /// Nobody gave it: the built-in default.
     Default,
+    /// A person's own choice.
+    Person,
     /// A line of a configuration file, counted from one.
     File {
         /// The file as it was named by the person.
@@ -34,7 +36,7 @@ impl Origin {
     pub(crate) fn line(&self) -> u32 {
         match self {
             Self::File { line, .. } => *line,
-            Self::Default | Self::Environment { .. } | Self::CommandLine { .. } => u32::MAX,
+            Self::Default | Self::Person | Self::Environment { .. } | Self::CommandLine { .. } => u32::MAX,
         }
     }
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Person => f.write_str("the person's settings"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { variable } => write!(f, "environment {variable}"),
             Self::CommandLine { argument } => write!(f, "command line {argument}"),

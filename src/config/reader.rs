@@ -158,7 +158,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn place(&self, found: &Found<'_>, span: &Range<usize>) -> Origin {
         match &found.origin {
             Origin::File { .. } => self.source.origin(span),
-            Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. } => found.origin.clone(),
+            Origin::Default | Origin::Person | Origin::Environment { .. } | Origin::CommandLine { .. } => {
+                found.origin.clone()
+            }
         }
     }
 

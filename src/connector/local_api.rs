@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context;
@@ -24,12 +25,17 @@ pub(super) fn settings(setup: &Setup) -> anyhow::Result<Settings> {
         Some(token) => token.value.clone(),
         None => load_or_create_token(&setup.state_dir)?,
     };
+    let monitoring = &setup.config.monitoring;
+    let here = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Ok(Settings {
+        metrics: monitoring.prometheus.value.then(|| here(monitoring.prometheus_port.value)),
+        health: monitoring.healthcheck.value.then(|| here(monitoring.healthcheck_port.value)),
         address: api.enabled.value.then(|| api.address()),
         require_auth: api.require_auth.value,
         token,
         access: access(setup)?,
         config: setup.config.settings.clone(),
+        personal: setup.personal.in_force(&setup.config),
     })
 }
 

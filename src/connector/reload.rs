@@ -1,9 +1,12 @@
 //! Reload: the configuration read anew, fitted to what runs, so that what stays the same is not touched.
 
-use super::{Reach, Setup, access, local_api};
+use std::path::Path;
+
+use super::{Reach, Setup, access, local_api, network};
 use crate::api;
 use crate::config::keys::load_or_create_private_key;
 use crate::config::{Config, Gateway, SecretKey, Sources};
+use crate::personal::Personal;
 use crate::telemetry;
 
 /// What a reload brought.
@@ -27,10 +30,41 @@ pub(super) fn reload(running: &Setup) -> anyhow::Result<Reloaded> {
     keep_places(&mut config, &running.config.gateways);
     let access = access(&config)?;
     let keys = private_keys(&config, running)?;
+    running.personal.apply(&mut config);
+    fitted(running, config, keys, access, running.personal.clone())
+}
+
+/// Lets what a person chose take effect, and keeps it.
+///
+/// # Errors
+/// It cannot be kept; nothing has changed then.
+pub(super) fn choose(running: &Setup, change: &Personal) -> anyhow::Result<Reloaded> {
+    let personal = running.personal.with(change);
+    personal.save(&running.state_dir)?;
+    let mut config = running.config.clone();
+    personal.apply(&mut config);
+    fitted(running, config, running.keys.clone(), running.access.clone(), personal)
+}
+
+/// Level and file of the log as configured.
+pub(super) fn follow_log_settings(config: &Config) {
+    telemetry::set_level(config.server.log_level.value);
+    // a relative path is that of the configuration's folder, as for keys
+    let folder = config.path.parent().unwrap_or(Path::new(""));
+    telemetry::set_file(config.server.log_file.as_ref().map(|file| folder.join(&file.value)));
+}
+
+fn fitted(
+    running: &Setup,
+    config: Config,
+    keys: Vec<SecretKey>,
+    access: network::Access,
+    personal: Personal,
+) -> anyhow::Result<Reloaded> {
     let (state_dir, events) = (running.state_dir.clone(), running.events.clone());
-    let setup = Setup { config, keys, access, state_dir, events, ..*running };
+    let setup = Setup { config, keys, access, personal, state_dir, events, ..*running };
     let api = local_api::settings(&setup)?;
-    telemetry::set_level(setup.config.server.log_level.value);
+    follow_log_settings(&setup.config);
     let changed_gateways = changed_gateways(running, &setup);
     let needs_new_link = needs_new_link(running, &setup);
     Ok(Reloaded { setup, api, changed_gateways, needs_new_link })

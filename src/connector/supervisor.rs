@@ -12,6 +12,7 @@ use super::browser::{self, Browser};
 use super::connection::{Connection, Disturbance, save_addresses};
 use super::engine::{EVENT_QUEUE, Event, GatewayState};
 use super::publish::Beside;
+use super::reload::Reloaded;
 use super::{Setup, catalogue, happened, lists, local_api, network, proxies, publish, reload};
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
@@ -148,7 +149,9 @@ struct Supervisor {
 
 impl Supervisor {
     async fn work(&mut self) -> anyhow::Result<()> {
-        self.handle(Input::Start).await?;
+        if self.setup.personal.connects_at_start() {
+            self.handle(Input::Start).await?;
+        }
         loop {
             tokio::select! {
                 Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
@@ -265,6 +268,13 @@ impl Supervisor {
                 self.handle(Input::Down).await?;
                 let _ = reply.send(Ok(())); // likewise
             }
+            Command::Personal { change, reply } => {
+                let outcome = match reload::choose(&self.setup, &change) {
+                    Ok(reloaded) => Ok(self.follow(reloaded).await?),
+                    Err(error) => Err(CommandError { message: format!("{error:#}"), hint: None }),
+                };
+                let _ = reply.send(outcome); // likewise
+            }
             Command::Flows { reply } => {
                 let _ = reply.send(lists::flows(self.connection.as_ref()).await); // likewise
             }
@@ -368,6 +378,11 @@ impl Supervisor {
         };
         super::say_what_is_not_effective(&reloaded.setup.config);
         self.reload_failure = None;
+        self.follow(reloaded).await
+    }
+
+    /// Lets another setup take effect.
+    async fn follow(&mut self, reloaded: Reloaded) -> anyhow::Result<()> {
         self.setup = reloaded.setup;
         self.api_settings.send_replace(Arc::new(reloaded.api));
         self.setup.events.emit(happened::reloaded());

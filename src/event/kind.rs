@@ -116,6 +116,7 @@ mod tests {
     #[test]
     fn ids_and_names_are_unique_and_ids_ascend() {
         assert!(Kind::ALL.is_sorted_by(|a, b| a.id() < b.id()));
+        assert!(Kind::ALL.iter().enumerate().all(|(place, kind)| *kind as usize == place));
         let names: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!(names.len(), Kind::ALL.len());
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::Event;
+use super::{Event, Kind};
 
 /// Events that may wait for the durable taker: some seconds of a device that opens thousands of flows a second.
 const DURABLE_QUEUE: usize = 16_384;
@@ -25,6 +25,8 @@ struct Shared {
     recent: Mutex<VecDeque<Arc<Event>>>,
     durable: Mutex<Option<mpsc::Sender<Arc<Event>>>>,
     lost: AtomicU64,
+    /// Events of each kind, in the order of [`Kind::ALL`].
+    counts: [AtomicU64; Kind::ALL.len()],
 }
 
 /// What the durable taker holds: every event from now on, but for those that found no room.
@@ -41,6 +43,7 @@ impl Default for Events {
             recent: Mutex::new(VecDeque::with_capacity(RECENT)),
             durable: Mutex::new(None),
             lost: AtomicU64::new(0),
+            counts: [const { AtomicU64::new(0) }; Kind::ALL.len()],
         }))
     }
 }
@@ -48,6 +51,7 @@ impl Default for Events {
 impl Events {
     /// Hands in an event.
     pub fn emit(&self, event: Event) {
+        self.0.counts[event.kind as usize].fetch_add(1, Ordering::Relaxed);
         let event = Arc::new(event);
         let mut recent = lock(&self.0.recent);
         if recent.len() == RECENT {
@@ -61,6 +65,12 @@ impl Events {
         if durable.as_ref().is_some_and(|queue| queue.try_send(event).is_err()) {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many of a kind were handed in.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.0.counts[kind as usize].load(Ordering::Relaxed)
     }
 
     /// The latest events, the oldest first, and all that come.
@@ -109,7 +119,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Kind;
 
     #[tokio::test]
     async fn onlookers_and_the_durable_taker_get_each_event_once() {
@@ -120,6 +129,7 @@ mod tests {
         events.emit(Event::new(Kind::SessionChanged, "after"));
         assert_eq!(recent.iter().map(|event| event.message.as_str()).collect::<Vec<_>>(), ["before"]);
         assert_eq!(live.recv().await.unwrap().message, "after");
+        assert_eq!((events.count(Kind::SessionChanged), events.count(Kind::SiemTest)), (1, 0));
         assert_eq!(durable.recv().await.unwrap().message, "after");
         events.end_durable();
         assert!(durable.recv().await.is_none());

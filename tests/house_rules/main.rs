@@ -108,6 +108,8 @@ fn lower_root_modules_do_not_import_upper_ones() {
             &["api", "cli", "connector", "proxy", "relay", "session", "config", "status", "telemetry"],
         ),
         ("api", &["cli", "connector"]),
+        ("monitoring", &["api", "cli", "connector", "gateway", "session", "config", "telemetry"]),
+        ("personal", &["api", "cli", "connector", "proxy", "session", "status"]),
         ("http_port", &["api", "cli", "connector", "proxy", "session", "config", "status", "telemetry"]),
         ("session", &["api", "cli", "connector"]),
         ("siem", &["api", "cli", "connector", "proxy", "relay", "session"]),

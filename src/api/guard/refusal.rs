@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Problem;
+use crate::http_port::foreign::Foreign;
 
 /// Why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,16 @@ impl Refusal {
             }
             Self::NoPageField => "send `X-OpenZTNA: dashboard`",
             Self::OtherUser => "send the token, or add the user to `allowed_users` in `[api]`",
+        }
+    }
+}
+
+impl From<Foreign> for Refusal {
+    fn from(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Host => Self::Host,
+            Foreign::Origin => Self::Origin,
+            Foreign::Site => Self::Site,
         }
     }
 }

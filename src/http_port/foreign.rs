@@ -4,7 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::{HeaderMap, header, request::Parts};
 
-use super::Refusal;
+/// What is foreign about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// It names another host.
+    Host,
+    /// A page of another origin asks.
+    Origin,
+    /// A page of another site asks.
+    Site,
+}
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
@@ -14,16 +23,19 @@ const SEC_FETCH_DEST: &str = "sec-fetch-dest";
 ///
 /// A name that leads here by DNS is another host (rebinding); `localhost` and addresses cannot be rebound. Browsers say
 /// by `Origin` (RFC 6454) and `Sec-Fetch-Site` (W3C Fetch Metadata) which page asks; programs say nothing.
-pub(in crate::api) fn check(head: &Parts, local: SocketAddr) -> Result<(), Refusal> {
+///
+/// # Errors
+/// What is foreign about it.
+pub fn check(head: &Parts, local: SocketAddr) -> Result<(), Foreign> {
     if !is_own_host(head, local) {
-        return Err(Refusal::Host);
+        return Err(Foreign::Host);
     }
     if !is_own_origin(&head.headers, local) {
-        return Err(Refusal::Origin);
+        return Err(Foreign::Origin);
     }
     let mut sites = head.headers.get_all(SEC_FETCH_SITE).iter();
     let is_other_site = sites.any(|site| site != "none" && site != "same-origin");
-    if is_other_site && !is_visit(head) { Err(Refusal::Site) } else { Ok(()) }
+    if is_other_site && !is_visit(head) { Err(Foreign::Site) } else { Ok(()) }
 }
 
 fn is_own_host(head: &Parts, local: SocketAddr) -> bool {
