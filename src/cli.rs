@@ -1,6 +1,7 @@
 //! The command line: arguments, and what each subcommand does.
 
 mod apps;
+mod bundle;
 mod control;
 mod dashboard;
 mod demo;
@@ -85,6 +86,12 @@ enum Subcommands {
         /// At most so many lines of those that there are.
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..=2000), default_value_t = 500)]
         limit: u16,
+    },
+    /// Write an archive for support: status, configuration and log, without secrets, names and addresses.
+    Bundle {
+        /// The archive; a new file in this folder unless it is named.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Open the dashboard in the browser.
     Dashboard {
@@ -228,6 +235,7 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
         Subcommands::Down => control::down(),
         Subcommands::Apps { json } => apps::apps(json),
         Subcommands::Logs { follow, level, limit } => logs::logs(&level, limit, follow),
+        Subcommands::Bundle { output } => bundle::bundle(output.as_deref()),
         Subcommands::Dashboard { print } => dashboard::dashboard(print),
         Subcommands::Restore => restore::restore(),
         Subcommands::Import { file, output } => import::import(&file, output.as_deref()),
@@ -295,6 +303,7 @@ mod tests {
             "apps --json",
             "logs --follow --level info",
             "dashboard --print",
+            "bundle --output b.tar.gz",
             "restore",
             "import wg0.conf",
             "import wg0.conf --output c.toml",

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod forbidden;
 pub mod job;
 pub mod kernel;
+mod monitor;
 pub mod names;
 pub mod own_addresses;
 pub mod roster;

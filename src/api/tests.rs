@@ -54,9 +54,11 @@ pub(super) fn settings(address: Option<std::net::SocketAddr>) -> Settings {
 /// A handle without a connector behind it; the receiver is where its commands come.
 pub(super) fn handle(settings: Settings) -> (ControlHandle, mpsc::Receiver<Command>) {
     let (commands, received) = mpsc::channel(1);
-    let status = watch::Sender::new(Arc::new(example())).subscribe();
-    let settings = watch::Sender::new(Arc::new(settings)).subscribe();
-    (ControlHandle::new(status, commands, settings, Events::default()), received)
+    let (status, settings) =
+        (watch::Sender::new(Arc::new(example())), watch::Sender::new(Arc::new(settings)));
+    let handle = ControlHandle::new(status.subscribe(), commands, settings.subscribe(), Events::default());
+    std::mem::forget((status, settings)); // a sender that is dropped is the connector's end
+    (handle, received)
 }
 
 /// Serves on a socket of its own while `test` runs; `command` plays the connector.

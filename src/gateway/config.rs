@@ -43,6 +43,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// `[limits]`.
     pub limits: Limits,
+    /// Where metrics and health checks are answered; nowhere when absent.
+    pub metrics: Option<SocketAddr>,
     /// `[[peer]]`, in the order of the file.
     pub peers: Vec<Peer>,
     /// `[[application]]`, in the order of the file.
@@ -133,6 +135,7 @@ impl Config {
             audit_file: reader.text("", "audit_file").map(|path| network::beside(reader, &path)),
             log_level: reader.choice("", "log_level").map(LogLevel::from_word).value,
             limits: Limits::read(reader),
+            metrics: network::read_metrics(reader),
             peers,
             applications: applications.list,
             warnings: Vec::new(),

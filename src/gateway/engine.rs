@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use netstack::gateway::{FlowId, Gateway};
+use netstack::counters::DropReason;
+use netstack::gateway::{FlowId, Gateway, PeerStats};
 use tokio::sync::mpsc;
 
 pub use device::Inner;
@@ -33,6 +34,19 @@ const ORDER_BUDGET: usize = 256;
 pub enum Command {
     /// Enforce another configuration; answers when flows that lost their right have ended.
     Roster(Arc<Roster>, tokio::sync::oneshot::Sender<()>),
+    /// Say how everything is.
+    Facts(tokio::sync::oneshot::Sender<Facts>),
+}
+
+/// How everything is.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The peers that are configured, by name.
+    pub peers: Vec<(Box<str>, PeerStats)>,
+    /// Open flows.
+    pub flows: usize,
+    /// Packets that were dropped: reason and how many.
+    pub drops: Vec<(&'static str, u64)>,
 }
 
 /// What the engine is made of.
@@ -131,6 +145,9 @@ impl Engine {
                     self.settle(now);
                     let _ = done.send(()); // who asked may be gone
                 }
+                Wake::Command(Some(Command::Facts(reply))) => {
+                    let _ = reply.send(self.facts()); // who asked may be gone
+                }
                 Wake::Order(None) | Wake::Command(None) => return Ok(()),
                 Wake::Timer => self.handle_timers(now),
             }
@@ -163,6 +180,16 @@ impl Engine {
     }
 
     /// Carries everything that the machine has to say to where it goes, until it is quiet.
+    fn facts(&self) -> Facts {
+        let name = |number| self.peers.get(&number).map(|peer| peer.name.clone());
+        let counters = self.gateway.counters();
+        Facts {
+            peers: self.gateway.peers().filter_map(|(number, stats)| Some((name(number)?, stats))).collect(),
+            flows: self.records.len(),
+            drops: DropReason::ALL.iter().map(|reason| (reason.code(), counters.get(*reason))).collect(),
+        }
+    }
+
     fn settle(&mut self, now: Instant) {
         self.io.exchange(&mut self.gateway, now);
         self.pump_events(now);

@@ -23,6 +23,7 @@ use super::egress::{self, Acceptor, Egress};
 use super::engine::{self, Command, Engine, Inner};
 use super::job::{JOB_QUEUE, ORDER_QUEUE};
 use super::kernel::Kernel;
+use super::monitor;
 use super::names::{Names, wall};
 use super::roster::Roster;
 use super::target::Lookout;
@@ -180,6 +181,8 @@ impl Service {
     async fn supervise(mut self, end: impl Future<Output = &'static str>) -> anyhow::Result<()> {
         let mut end = std::pin::pin!(end);
         let mut hang_ups = signal(SignalKind::hangup()).context("failed to listen for signals")?;
+        let monitor = self.config.metrics;
+        let monitor = monitor.map(|address| tokio::spawn(monitor::serve(address, self.commands.downgrade())));
         let result = loop {
             tokio::select! {
                 ended = &mut self.end => break ended.unwrap_or_else(|_| Err(anyhow::anyhow!("the engine ended"))),
@@ -191,6 +194,9 @@ impl Service {
             }
         };
         let Self { audit, commands, engine, egress, kernel, .. } = self;
+        if let Some(monitor) = monitor {
+            monitor.abort();
+        }
         drop((audit, commands)); // the engine ends, and with it the egress
         for thread in [engine, egress] {
             let _ = thread.join(); // a panic there was told already
@@ -247,7 +253,7 @@ fn say_warnings(config: &Config) {
 fn needs_restart(old: &Config, new: &Config) -> bool {
     (&old.listen, &old.private_key_file, old.names, old.pool, old.egress, old.stack.value, old.mtu)
         != (&new.listen, &new.private_key_file, new.names, new.pool, new.egress, new.stack.value, new.mtu)
-        || (&old.audit_file, old.limits) != (&new.audit_file, new.limits)
+        || (&old.audit_file, old.limits, old.metrics) != (&new.audit_file, new.limits, new.metrics)
 }
 
 fn bind(config: &Config) -> anyhow::Result<Vec<UdpEndpoint>> {

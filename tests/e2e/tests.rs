@@ -13,6 +13,7 @@ mod ipv6;
 mod isolation;
 mod keys;
 mod lifecycle;
+mod local_api;
 mod lossy;
 mod lossy_proxied;
 mod mtu;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> Vec<Test> {
         users::tests(),
         without_tun::tests(),
         lifecycle::tests(),
+        local_api::tests(),
         reload::tests(),
         faults::tests(),
         failover::tests(),

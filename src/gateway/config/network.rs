@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Peer, is_content_error};
 use crate::config::gateway::DNS_HINT;
-use crate::config::reader::{Complaint, Reader};
+use crate::config::reader::{Complaint, Reader, shorten};
 use crate::config::{Diagnostic, Origin, Prefix, PrefixError, parse_dns_server};
 
 /// Where names are answered from unless told otherwise: the last range of what carriers number their customers with
@@ -43,6 +43,17 @@ pub(super) fn read_listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
         missing(reader, "listen", LISTEN_HINT);
     }
     addresses
+}
+
+/// Where metrics and health checks are answered.
+pub(super) fn read_metrics(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    let listen = reader.text("metrics", "listen")?;
+    let address = listen.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
+    if address.is_none() {
+        let message = format!("`metrics.listen` must be `address:port`, not `{}`", shorten(&listen));
+        reader.complain(listen.origin, Complaint::new(message, "write `listen = \"127.0.0.1:9091\"`"));
+    }
+    address
 }
 
 /// DNS servers that names are asked of.

@@ -5,7 +5,11 @@ use crate::config::schema::{Key, Kind, LEVELS, Schema, Table, choice, list, numb
 /// The gateway's configuration.
 pub(crate) static SCHEMA: Schema = Schema {
     title: "OpenZTNA gateway",
-    tables: &[Table { name: "", keys: ROOT }, Table { name: "limits", keys: LIMITS }],
+    tables: &[
+        Table { name: "", keys: ROOT },
+        Table { name: "limits", keys: LIMITS },
+        Table { name: "metrics", keys: METRICS },
+    ],
     rows: &[("peer", PEER), ("application", APPLICATION)],
 };
 
@@ -32,6 +36,8 @@ const LIMITS: &[Key] = &[
     number("queries_per_second_per_peer", Kind::Integer { min: 1, max: 10_000 }, 100),
     number("handshakes_per_second", Kind::Integer { min: 1, max: 100_000 }, 500),
 ];
+
+const METRICS: &[Key] = &[text("listen")];
 
 /// The keys of each `[[peer]]`.
 pub(crate) const PEER: &[Key] = &[
