@@ -21,7 +21,7 @@ export function device(now) {
 
 /** Those that the person must look at stand apart, so that short cards do not stretch beside long ones. */
 function cards(kind, checks, now) {
-  return checks.length === 0 ? null : h('div', { key: kind, class: 'checks' }, checks.map((check) => card(check, now)));
+  return checks.length === 0 ? null : h('div', { key: kind, class: `checks ${kind}` }, checks.map((check) => card(check, now)));
 }
 
 function missing() {

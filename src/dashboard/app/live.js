@@ -114,7 +114,8 @@ function failed(error) {
   stop();
   if (error.status === 401) return change({ session: 'signedout', link: 'loading', status: null, device: null });
   if (error.status === 403) return change({ session: 'forbidden', problem: error });
-  if (state.session === 'loading') change({ session: 'ready' });
+  // A service that answers, but with an error, is said so; one that is silent shows in the header.
+  change({ session: 'ready', problem: error.status === 0 ? state.problem : error });
   schedule('stale');
 }
 

@@ -95,6 +95,8 @@ function skip(event) {
 const SCROLLED = 112;
 
 addEventListener('scroll', () => document.documentElement.classList.toggle('scrolled', scrollY > SCROLLED), { passive: true });
+// What the document shows until now is the same frame, without a state.
+app.replaceChildren();
 subscribe(draw);
 followAddress();
 draw();
