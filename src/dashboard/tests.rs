@@ -69,14 +69,22 @@ fn nothing_is_fetched_from_elsewhere_and_nothing_stands_inline() {
 }
 
 #[test]
-fn the_page_loads_every_module_at_once() {
+fn every_module_that_the_state_waits_for_is_asked_for_at_once() {
     let page = text_of("/");
-    for (path, _) in scripts() {
-        assert!(
-            page.contains(&format!("\"{path}\"")),
-            "{path} would be found only after another module came"
-        );
+    let mut needed = BTreeSet::from(["main.js".to_owned()]);
+    loop {
+        let found = needed.iter().flat_map(|name| imports(&text_of(&format!("/app/{name}"))));
+        let more: Vec<String> = found.map(|(_, from)| from).filter(|from| !needed.contains(from)).collect();
+        if more.is_empty() {
+            break;
+        }
+        needed.extend(more);
     }
+    for name in &needed {
+        let is_asked_for = page.contains(&format!("\"/app/{name}\""));
+        assert!(is_asked_for, "{name} would be found only after another module came");
+    }
+    assert_eq!(page.matches("/app/").count(), needed.len(), "nothing else delays the state");
 }
 
 #[test]

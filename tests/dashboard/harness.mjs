@@ -3,7 +3,7 @@
 import { launch } from './browser.mjs';
 
 /** How long something may take to appear, in milliseconds: a busy machine is slow, a broken page never gets there. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 60_000;
 
 let failures = 0;
 

@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod browser;
 mod connector;
 mod dig;
 mod enforcement;

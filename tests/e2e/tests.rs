@@ -3,6 +3,7 @@
 mod at_speed;
 mod coexistence;
 mod crash;
+mod dashboard;
 mod demo;
 mod failover;
 mod faults;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Test> {
         lossy_proxied::tests(),
         at_speed::tests(),
         proxy::tests(),
+        dashboard::tests(),
         stock_client::tests(),
         wider_world::tests(),
         network::tests(),

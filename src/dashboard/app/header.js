@@ -6,7 +6,6 @@ import { ago } from './format.js';
 import { look, showStatus } from './live.js';
 import { overall } from './model.js';
 import { rich, sentence, shape } from './parts.js';
-import { openSettings } from './settings.js';
 import { change, state } from './store.js';
 import { text } from './strings.js';
 import { show } from './tabs.js';
@@ -25,7 +24,7 @@ const ACTIONS = {
 export function bar() {
   return h('div', { class: 'bar' },
     h('span', { class: 'brand' }, h('img', { src: '/icon.svg', alt: '', width: 20, height: 20 }), text.product, state.status ? h('span', { class: 'label' }, state.status.version) : null),
-    state.session === 'ready' ? h('button', { type: 'button', class: 'quiet', onclick: openSettings }, text.settings) : null);
+    state.session === 'ready' ? h('button', { type: 'button', class: 'quiet', onclick: () => import('./settings.js').then(({ openSettings }) => openSettings()) }, text.settings) : null);
 }
 
 /** State, cause and action. */

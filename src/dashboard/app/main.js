@@ -1,22 +1,20 @@
 // The page: puts header, tabs and the shown section together, and draws them when something changed.
 
-import { applications } from './applications.js';
 import { connection } from './connection.js';
-import { device } from './device.js';
 import { h, render } from './dom.js';
 import { paint } from './favicon.js';
 import { bar, header, problem } from './header.js';
 import { sample } from './history.js';
 import { look, start } from './live.js';
-import { attend, logs } from './logs.js';
 import { overall } from './model.js';
 import { badge, copyable, note, rich } from './parts.js';
 import { change, state, subscribe } from './store.js';
 import { text } from './strings.js';
 import { followAddress, tabs } from './tabs.js';
-import { troubles, troubleshooting } from './troubleshooting.js';
 
-const SECTIONS = { connection, applications, device, logs, troubleshooting };
+/** The sections that are here; the others come when the state is shown, which is what a person waits for. */
+const sections = { connection };
+let attend = () => {};
 const app = document.getElementById('app');
 
 const announcer = document.createElement('div');
@@ -35,9 +33,20 @@ function draw() {
   markUseful();
 }
 
-/** For the tests: when the state was on the page for the first time. */
+/** When the state is on the page for the first time: noted for measurements, and the rest is loaded. */
 function markUseful() {
-  if (state.status && performance.getEntriesByName('useful').length === 0) performance.mark('useful');
+  if (!state.status || performance.getEntriesByName('useful').length > 0) return;
+  performance.mark('useful');
+  loadOthers();
+}
+
+async function loadOthers() {
+  const [{ applications }, { device }, log, { troubleshooting }] = await Promise.all([
+    import('./applications.js'), import('./device.js'), import('./logs.js'), import('./troubleshooting.js'),
+  ]);
+  Object.assign(sections, { applications, device, logs: log.logs, troubleshooting });
+  attend = log.attend;
+  change({});
 }
 
 function page(now) {
@@ -49,14 +58,14 @@ function page(now) {
       problem(),
       h('div', { key: 'panel', id: 'panel', role: 'tabpanel', tabIndex: -1, 'aria-labelledby': `tab-${state.tab}` },
         state.link === 'stale' && state.status ? h('p', { key: 'was', class: 'muted' }, text.staleNote) : null,
-        state.status ? h('div', { key: state.tab, class: 'section' }, SECTIONS[state.tab](now)) : skeleton())),
+        state.status ? h('div', { key: state.tab, class: 'section' }, sections[state.tab]?.(now) ?? skeleton()) : skeleton())),
   ];
 }
 
 /** Numbers beside the names of sections: what failed there. */
 function marks() {
   const failed = state.device?.checks?.filter((check) => check.required && check.state !== 'passed').length ?? 0;
-  return { device: failed, troubleshooting: state.status ? troubles(state.status) : 0 };
+  return { device: failed, troubleshooting: state.status?.warnings.length ?? 0 };
 }
 
 /** The state again beside the tabs, for who scrolled the header away; a screen reader has it in the header. */

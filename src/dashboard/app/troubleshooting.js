@@ -26,9 +26,6 @@ export function troubleshooting(now) {
   ];
 }
 
-/** How many things there are to look at, for the mark of the tab. */
-export const troubles = (status) => status.warnings.length;
-
 function refused(list, now) {
   if (list.length === 0) return section(text.refusals, note('empty', text.refusalsNoneTitle, text.refusalsNone));
   const cards = list.map(({ id, at, application, destination, reason, text: why }) => h('article', { key: id, class: 'card refusal' },
