@@ -74,8 +74,10 @@ const routes = {
   'PUT logs/level': ({ answer }) => answer.writeHead(204).end(),
   'GET logs': ({ service, request, answer, searchParams }) => {
     if (searchParams.has('download')) return answer.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Disposition': 'attachment; filename="openztna.log"' }).end('a line\n');
-    if (!request.headers.accept?.includes('event-stream')) return json(answer, { lines: Array.from({ length: 40 }, (_, index) => logLine(index)) });
+    const lines = Array.from({ length: 40 }, (_, index) => logLine(index));
+    if (request.headers.accept !== 'text/event-stream') return json(answer, { lines, level: 'info' });
     stream(answer, service.logs);
+    for (const line of lines) event(answer, 'log', line);
   },
   'GET events': ({ service, answer }) => {
     stream(answer, service.streams);

@@ -40,12 +40,12 @@ function verdict(device, now) {
   const title = { passed: text.devicePassed, failed: text.deviceFailed, unknown: text.deviceUnknown }[device.state];
   const when = device.assessed_at
     ? timeOf(device.assessed_at, text.assessedAgo(ago(device.assessed_at, now), duration(device.interval_s)))
-    : text.neverAssessed;
+    : text.notChecked;
   const { name, version, kernel } = device.system ?? {};
   return h('div', { class: 'card verdict' },
     h('div', null,
       h('h2', null, badge(COLOURS[device.state], title)),
-      device.message ? h('p', null, rich(device.message)) : null,
+      device.state === 'failed' && device.message ? h('p', null, rich(device.message)) : null,
       h('p', { class: 'muted' }, isBusy ? text.assessing : when),
       name ? h('p', { class: 'muted' }, [`${name} ${version ?? ''}`.trim(), kernel].filter(Boolean).join(' · ')) : null),
     h('button', { type: 'button', id: 'assess', class: device.state === 'failed' ? 'primary' : '', 'aria-disabled': isBusy ? 'true' : null, onclick: () => isBusy || assess() }, text.assess),
@@ -64,7 +64,7 @@ function card(check, now) {
       [text.covers, required && Array.isArray(covers) ? covers.join(', ') : required && isWrong ? text.coversAll : null],
     ]),
     isWrong && fix ? h('div', { class: 'fix' }, h('h4', null, text.how), steps(fix)) : null,
-    h('p', { class: 'muted foot' }, required ? text.required : text.informative, ' · ', timeOf(at, text.checkedAgo(ago(at, now)))));
+    h('p', { class: 'muted foot' }, required ? text.required : text.informative, ' · ', at ? timeOf(at, text.checkedAgo(ago(at, now))) : text.notChecked));
 }
 
 /** Each line of a fix is a step. */

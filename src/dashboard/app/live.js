@@ -10,6 +10,9 @@ const RETRY_MS = [500, 5_000];
 /** How often a page that nobody sees asks instead of following, so that it holds no connection, in milliseconds. */
 const HIDDEN_MS = 5_000;
 
+/** How often the names in use are asked for while they are shown, in milliseconds: no event tells of them. */
+const NAMES_MS = 10_000;
+
 /** A stream without a word for so long is dead: the service sends a comment each 15 s, and an answer is quick. */
 const SILENCE_MS = 40_000;
 
@@ -23,6 +26,7 @@ export async function start() {
   const code = takeCode();
   if (code) await signIn(code);
   document.addEventListener('visibilitychange', () => look());
+  setInterval(() => state.link === 'live' && state.tab === 'connection' && !document.hidden && askNames(), NAMES_MS);
   setInterval(watchSilence, 1_000);
   await look();
 }
@@ -43,16 +47,11 @@ export async function look() {
     return;
   }
   change({ session: 'ready', retryAt: null });
-  refreshOthers();
+  askDevice();
+  askNames();
   follow();
 }
 
-/** Reads what the stream does not tell. */
-export function refreshOthers() {
-  optional('device', (device) => change({ device, deviceProblem: null }), (problem) => change({ deviceProblem: problem }));
-  optional('dns', (dns) => change({ dns }));
-  optional('settings', (settings) => change({ settings }));
-}
 
 /** Takes a status that an answer brought. */
 export function showStatus(status) {
@@ -92,13 +91,22 @@ function follow() {
   };
   stream.addEventListener('status', heard(showStatus));
   stream.addEventListener('device', heard((device) => change({ device, deviceProblem: null })));
-  stream.addEventListener('event', heard(addEvent));
+  stream.addEventListener('event', heard(happened));
   // The browser's own repetition neither waits longer each time nor knows why: ours asks first.
   stream.onerror = () => {
     stop();
     again(read('status').then(showStatus));
   };
 }
+
+/** What the device looks like is told by its own event, or asked for when another says that it changed. */
+function happened(event) {
+  addEvent(event);
+  if (event.kind.startsWith('posture.')) askDevice();
+}
+
+const askDevice = () => optional('device', (device) => change({ device, deviceProblem: null }), (problem) => change({ deviceProblem: problem }));
+const askNames = () => optional('dns', (dns) => change({ dns }));
 
 function stop() {
   stream?.close();

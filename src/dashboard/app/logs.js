@@ -25,6 +25,7 @@ const AGAIN_MS = 2_000;
 const LEVELS = Object.keys(words.level);
 const view = { level: 'info', recorded: null, filter: '', isFollowing: true, missed: 0, isBroken: false, problem: null };
 let lines = [];
+let arrived = [];
 let stream = null;
 let again = null;
 let meantAt = 0;
@@ -56,7 +57,10 @@ export function logs() {
 
 /** Begins to follow when the section is shown, and ends when it is left. */
 export function attend(isShown) {
-  if (isShown && !stream && again === null) open();
+  if (isShown && !stream && again === null) {
+    open();
+    askLevel();
+  }
   if (!isShown && (stream || again !== null)) close();
 }
 
@@ -72,10 +76,9 @@ function tools(shown) {
     h('span', { class: 'muted count' }, text.linesShown(shown.length)));
 }
 
-function visible() {
-  const wanted = view.filter.trim().toLowerCase();
-  return wanted === '' ? lines : lines.filter(({ message, target }) => `${target} ${message}`.toLowerCase().includes(wanted));
-}
+const visible = () => (view.filter === '' ? lines : lines.filter(matches));
+
+const matches = ({ message, target }) => `${target} ${message}`.toLowerCase().includes(view.filter.trim().toLowerCase());
 
 /** Debug and Trace must be recorded to be seen, and cost the service something: the others take that back. */
 async function choose(level) {
@@ -89,30 +92,28 @@ async function choose(level) {
   open();
 }
 
-async function open() {
-  const mine = new EventSource(`/api/v1/logs?level=${view.level}`);
-  stream = mine;
-  // What comes while the older lines are asked for waits, so that the order is right and nothing is missing.
-  let early = [];
-  mine.addEventListener('log', (message) => {
-    const line = JSON.parse(message.data);
-    if (early) early.push(line);
-    else add([line]);
-  });
-  mine.onerror = () => {
+/** The stream begins with the latest lines, then goes on with each new one. */
+function open() {
+  stream = new EventSource(`/api/v1/logs?level=${view.level}&limit=${FIRST_LINES}`);
+  stream.onopen = () => {
+    lines = [];
+    view.isBroken = false;
+    redraw();
+  };
+  stream.addEventListener('log', (message) => add(JSON.parse(message.data)));
+  stream.onerror = () => {
     close();
     view.isBroken = true;
     again = setTimeout(() => { again = null; open(); }, AGAIN_MS);
     change({});
   };
-  const older = await read(`logs?level=${view.level}&limit=${FIRST_LINES}`).catch(() => null);
-  if (stream !== mine) return;
-  const before = older?.lines ?? [];
-  const known = new Set(before.map(plain));
-  lines = [...before, ...early.filter((line) => !known.has(plain(line)))];
-  early = null;
-  view.isBroken = older === null;
-  redraw();
+}
+
+/** Somebody may have raised the level before. */
+async function askLevel() {
+  const { level } = await read('logs?limit=1').catch(() => ({}));
+  if (level) Object.assign(view, { recorded: level });
+  change({});
 }
 
 function close() {
@@ -122,12 +123,16 @@ function close() {
   again = null;
 }
 
-function add(more) {
-  lines.push(...more);
-  const excess = lines.length - MOST_LINES;
-  if (excess > 0) lines.splice(0, excess);
-  const shown = new Set(visible());
-  const fresh = more.filter((line) => shown.has(line));
+/** Lines come in bursts: they are put on the page once a frame. */
+function add(line) {
+  arrived.push(line);
+  if (arrived.length === 1) requestAnimationFrame(showArrived);
+}
+
+function showArrived() {
+  lines = [...lines, ...arrived].slice(-MOST_LINES);
+  const fresh = arrived.filter(matches);
+  arrived = [];
   list.append(...fresh.map(element));
   while (list.children.length > MOST_LINES) list.firstChild.remove();
   if (view.isFollowing) toEnd();

@@ -14,6 +14,7 @@ export function overall(state, now) {
 
 function wordOf(status, device) {
   if (status.state === 'connecting') return text.connecting;
+  if (status.state === 'blocked' && device?.state === 'unknown') return text.checkingDevice;
   if (status.colour !== 'red') return words.colour[status.colour];
   return status.state === 'blocked' || device?.state === 'failed' ? text.securityIssues : text.notConnected;
 }
@@ -32,6 +33,7 @@ function causeOf(status, device) {
 
 function actionOf(status, device) {
   if (status.state === 'disconnected') return 'connect';
+  if (status.state === 'blocked' && device?.state === 'unknown') return null;
   if (device?.state === 'failed' || status.state === 'blocked') return 'fix';
   if (status.gateways.length === 0) return null;
   if (status.state === 'failed') return 'reconnect';
