@@ -12,6 +12,7 @@ pub mod lock;
 pub mod net_monitor;
 pub mod netlink;
 pub mod paths;
+pub mod posture;
 pub mod prefix;
 pub mod private_namespace;
 pub mod privileges;

@@ -1,4 +1,4 @@
-//! Tells when another program makes a firewall chain of a given name.
+//! Tells when another program changes the firewall, or makes a chain of a given name.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,6 +10,10 @@ use crate::netlink::chains::{self, NEW_CHAIN};
 
 /// The multicast group of nf_tables (Linux `nfnetlink.h`: `NFNLGRP_NFTABLES`).
 const GROUP: u32 = 7;
+
+/// `NFNL_SUBSYS_NFTABLES << 8`, and `NFT_MSG_NEWTABLE` to `NFT_MSG_DELRULE`; elements of sets, which come and go by the
+/// thousand, are not among them.
+const CHANGES: std::ops::RangeInclusive<u16> = (10 << 8)..=((10 << 8) | 8);
 
 /// A subscription to the changes of nf_tables in this network namespace; readable when there are some.
 pub struct FirewallMonitor {
@@ -38,6 +42,16 @@ impl FirewallMonitor {
             is_made |= name.is_some_and(|name| names.contains(&name.as_str()));
         })?;
         Ok(is_made || !is_whole)
+    }
+
+    /// Takes what waits; answers whether a table, chain or rule may have been made or removed.
+    ///
+    /// # Errors
+    /// The system's, which ends the subscription.
+    pub fn drain_all(&self) -> io::Result<bool> {
+        let mut has_changed = false;
+        let is_whole = super::drain(&self.socket, &mut |kind, _| has_changed |= CHANGES.contains(&kind))?;
+        Ok(has_changed || !is_whole)
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::wait_readable;
 
 /// Where administrators' programs stand, whatever the environment of whoever started us says.
-pub(crate) const PROGRAM_DIRS: [&str; 7] = [
+pub const PROGRAM_DIRS: [&str; 7] = [
     "/usr/local/sbin",
     "/usr/local/bin",
     "/usr/sbin",
@@ -26,8 +26,8 @@ pub(crate) const PROGRAM_DIRS: [&str; 7] = [
 /// Bytes of a program's output that are read.
 const LARGEST_OUTPUT: u64 = 1 << 20;
 
-/// Finds a program by its name.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
+/// Finds a program by its name; one that is no administrator's program has no place there.
+pub fn find(name: &str) -> Option<PathBuf> {
     PROGRAM_DIRS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
