@@ -3,6 +3,7 @@
 mod assets;
 pub mod client;
 mod config;
+mod device;
 mod events;
 mod guard;
 mod lists;
@@ -43,6 +44,7 @@ pub use crate::access::{Access, Caller};
 use crate::event::Events;
 use crate::http_port::Client;
 use crate::personal::Personal;
+use crate::posture::Assessor;
 use crate::proxy::pac::PacFile;
 use crate::status::{FlowList, NameList, Status};
 use sessions::Sessions;
@@ -64,6 +66,8 @@ pub struct ControlHandle {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// Where is said what was steered and refused.
     pub events: Events,
+    /// The device's security.
+    pub device: Assessor,
     sessions: Arc<Sessions>,
     streams: streams::Streams,
     freshness: events::Freshness,
@@ -135,9 +139,10 @@ impl ControlHandle {
         commands: mpsc::Sender<Command>,
         settings: watch::Receiver<Arc<Settings>>,
         events: Events,
+        device: Assessor,
     ) -> Self {
         let (sessions, streams, freshness) = Default::default();
-        Self { status, commands, settings, events, sessions, streams, freshness }
+        Self { status, commands, settings, events, device, sessions, streams, freshness }
     }
 }
 
@@ -156,6 +161,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<ControlHandle>)> {
     vec![
         ("/api/v1/status", get(status)),
         ("/api/v1/applications", get(applications)),
+        ("/api/v1/device", get(device::device)),
+        ("/api/v1/assess", post(device::assess)),
         ("/api/v1/connect", post(steering::connect)),
         ("/api/v1/disconnect", post(steering::disconnect)),
         ("/api/v1/flows", get(lists::flows)),

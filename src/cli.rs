@@ -1,6 +1,7 @@
 //! The command line: arguments, and what each subcommand does.
 
 mod apps;
+mod assess;
 mod bundle;
 mod control;
 mod dashboard;
@@ -39,6 +40,10 @@ struct Cli {
     #[arg(long, group = "check")]
     test_siem: bool,
 
+    /// Ask the endpoint protection as the configuration says, show each step, and end.
+    #[arg(long, group = "check")]
+    test_edr: bool,
+
     #[command(flatten)]
     sources: SourceArgs,
 
@@ -61,6 +66,12 @@ enum Subcommands {
     },
     /// Show what was last proven of gateways, applications and DNS.
     Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at this device's security now, and show each check with what to do.
+    Assess {
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -220,6 +231,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(command) => dispatch(command),
         None if cli.validate_config => Ok(validate::validate(cli.sources.config, false)),
         None if cli.test_siem => siem::test(cli.sources.config),
+        None if cli.test_edr => assess::test_edr(cli.sources.config),
         None => return usage(&no_command()),
     };
     result.unwrap_or_else(|error| report(&error))
@@ -231,6 +243,7 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
             connector::run(RunOptions { config: sources.config, dns_mode: dns_mode.into(), no_tun })
         }
         Subcommands::Status { json } => control::status(json),
+        Subcommands::Assess { json } => assess::assess(json),
         Subcommands::Up => control::up(),
         Subcommands::Down => control::down(),
         Subcommands::Apps { json } => apps::apps(json),
@@ -259,8 +272,10 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
 }
 
 fn no_command() -> clap::Error {
-    Cli::command()
-        .error(clap::error::ErrorKind::MissingSubcommand, "a subcommand or `--validate-config` is missing")
+    Cli::command().error(
+        clap::error::ErrorKind::MissingSubcommand,
+        "a subcommand, `--validate-config` or `--test-edr` is missing",
+    )
 }
 
 /// Help and version go to standard output and are no failure.
@@ -311,6 +326,10 @@ mod tests {
             "config validate --show",
             "config reference",
             "config schema",
+            "assess",
+            "assess --json",
+            "--test-edr",
+            "--test-edr --config c.toml",
             "--validate-config",
             "--validate-config --config c.toml",
             "--test-siem",

@@ -2,6 +2,7 @@
 
 mod api;
 mod application;
+mod assessment;
 mod diagnostic;
 mod effective;
 mod endpoint;
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 
 pub use api::Api;
 pub use application::Application;
+pub use assessment::{CHECKS, status_pattern};
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use effective::EffectiveSetting;
 pub use endpoint::{Endpoint, EndpointError, EndpointHost, parse_dns_server};
@@ -160,6 +162,8 @@ impl Config {
         let split_dns = zones::read(reader, &mut gateways);
         let applications = application::read(reader, &gateways);
         zones::check_names(reader, &applications, &split_dns, &gateways);
+        let device_assessment = DeviceAssessment::read(reader);
+        assessment::check(reader, &device_assessment, &applications);
         Self {
             path: reader.source.path.to_path_buf(),
             gateways: gateways.list,
@@ -172,7 +176,7 @@ impl Config {
             server: Server::read(reader),
             control_plane: ControlPlane::read(reader),
             auth: Auth::read(reader),
-            device_assessment: DeviceAssessment::read(reader),
+            device_assessment,
             proxy: Proxy::read(reader),
             outbound_proxy: OutboundProxy::read(reader),
             logging: Logging::read(reader),

@@ -23,6 +23,7 @@ mod system_dns;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use platform::dns_config::DnsMode;
@@ -36,6 +37,7 @@ use crate::config::{Config, SecretKey, Sources};
 use crate::error::{Exit, Failure};
 use crate::event::Events;
 use crate::personal::Personal;
+use crate::posture::Assessment;
 use crate::signals::Signals;
 use crate::{guardian, telemetry};
 
@@ -74,6 +76,8 @@ struct Setup {
     personal: Personal,
     /// Where everybody says what happened.
     events: Events,
+    /// What follows from the device's security.
+    device: Arc<Assessment>,
 }
 
 /// Runs until SIGTERM, SIGINT, or a failure that nothing can be done about.
@@ -135,7 +139,10 @@ fn prepare(
     let personal = Personal::load(&state_dir);
     personal.apply(&mut config);
     let events = Events::default();
-    Ok((Setup { config, keys, state_dir, dns_mode, access, reach, personal, events }, lock))
+    Ok((
+        Setup { config, keys, state_dir, dns_mode, access, reach, personal, events, device: Arc::default() },
+        lock,
+    ))
 }
 
 fn reach(no_tun: bool) -> Reach {

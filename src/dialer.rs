@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-pub use catalogue::{ApplicationWords, Catalogue};
+pub use catalogue::{AllWithheld, ApplicationWords, Catalogue, Withheld};
 pub use datagrams::Datagrams;
 pub use error::DialError;
 pub use refusal::{Refusal, words};

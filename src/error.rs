@@ -21,6 +21,8 @@ pub enum Exit {
     NotPermitted = 5,
     /// Another instance runs.
     AlreadyRunning = 6,
+    /// The device does not meet what is required of it.
+    DeviceRefused = 7,
 }
 
 /// The exit codes as they are shown by `--help`.
@@ -31,7 +33,8 @@ pub const EXIT_CODES: &str = "Exit codes:
   3  wrong configuration
   4  the service does not run
   5  not permitted
-  6  another instance runs";
+  6  another instance runs
+  7  the device does not meet the security requirements";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -85,6 +88,7 @@ mod tests {
             Exit::NotRunning,
             Exit::NotPermitted,
             Exit::AlreadyRunning,
+            Exit::DeviceRefused,
         ];
         let documented: Vec<u8> =
             EXIT_CODES.lines().skip(1).map(|line| line.trim_start()[..1].parse().unwrap()).collect();

@@ -18,6 +18,7 @@ pub mod import;
 mod look_up;
 pub mod monitoring;
 pub mod personal;
+pub mod posture;
 pub mod proxy;
 pub mod relay;
 pub mod session;

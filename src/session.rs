@@ -169,8 +169,13 @@ impl Session {
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         // A gateway that is lost does not block: its flows may live on when it comes back, new ones are refused anyway.
-        let is_broken = self.fault.as_ref().is_some_and(|fault| fault.severity == Severity::Fatal);
-        self.is_up() && (self.denial.is_some() || is_broken)
+        self.is_broken() || self.is_up() && self.denial.is_some()
+    }
+
+    /// Whether nothing works, so that protected destinations are to be refused whatever application they belong to.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.is_up() && self.fault.as_ref().is_some_and(|fault| fault.severity == Severity::Fatal)
     }
 
     /// What is shown.

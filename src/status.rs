@@ -1,5 +1,6 @@
 //! What the connector tells about itself: `GET /api/v1/status`. Every state is what was last proven.
 
+mod device;
 mod flows;
 mod text;
 
@@ -7,6 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use device::{
+    All, CheckReport, CheckState, Covers, DeviceReport, DeviceState, DeviceSummary, SystemReport,
+};
 pub use flows::{FlowList, FlowStatus, NameList, NameStatus};
 pub use text::{Style, render};
 
@@ -37,6 +41,9 @@ pub struct Status {
     pub carrier: Option<String>,
     /// What was changed on the system, as sentences, in order.
     pub system_changes: Vec<String>,
+    /// The device's security.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<DeviceSummary>,
     /// The proxies, if any is on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxies: Option<ProxyStatus>,
@@ -181,8 +188,11 @@ pub struct ApplicationStatus {
     pub ports: Vec<String>,
     /// Name of its gateway.
     pub gateway: String,
-    /// `available`, or `refused: ` and why.
+    /// `available`, `refused: ` and why, or `blocked: device`.
     pub state: String,
+    /// Why it is blocked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
     /// Flows now.
     pub flows: u64,
     /// What was refused last.

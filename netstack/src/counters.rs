@@ -80,6 +80,8 @@ pub enum RefusalReason {
     Revoked,
     /// The gateway does not answer: it is known to be out of reach.
     GatewayUnreachable,
+    /// The device does not meet what its administrators require for the application.
+    Device,
     /// A segment of a connection that is not known (any more): the device should open it anew.
     UnknownConnection,
 }
@@ -94,6 +96,7 @@ impl RefusalReason {
             Self::TableFull => "table_full",
             Self::Revoked => "revoked",
             Self::GatewayUnreachable => "gateway_unreachable",
+            Self::Device => "device",
             Self::UnknownConnection => "unknown_connection",
         }
     }

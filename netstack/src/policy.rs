@@ -140,23 +140,35 @@ pub struct Policy {
     pub grants: Vec<Grant>,
     /// Ranges of real addresses.
     pub networks: Vec<Network>,
+    /// Applications, by id and in ascending order, that this device may not use now, whatever their grants say.
+    pub withheld: Vec<u32>,
     /// Nothing passes, whatever else is granted: disconnected, or an error state.
     pub is_blocked: bool,
 }
 
 impl Policy {
-    /// Which application allows `protocol` to `port` under `grant`.
+    /// Which application allows `protocol` to `port` under `grant`, of those that are not withheld.
     pub fn application(&self, grant: u32, protocol: u8, port: u16) -> Option<u32> {
-        let protocol = Protocol::from_number(protocol)?;
-        let allows = |ports: &Ports| {
-            ports.protocol == protocol
-                && (protocol == Protocol::Icmp || (ports.first..=ports.last).contains(&port))
+        self.applications(grant, protocol, port).find(|id| self.withheld.binary_search(id).is_err())
+    }
+
+    /// Whether only applications that are withheld allow it.
+    pub fn is_withheld(&self, grant: u32, protocol: u8, port: u16) -> bool {
+        !self.withheld.is_empty()
+            && self.application(grant, protocol, port).is_none()
+            && self.applications(grant, protocol, port).next().is_some()
+    }
+
+    /// All applications that allow it, in order.
+    fn applications(&self, grant: u32, protocol: u8, port: u16) -> impl Iterator<Item = u32> {
+        let protocol = Protocol::from_number(protocol);
+        let allows = move |ports: &Ports| {
+            Some(ports.protocol) == protocol
+                && (ports.protocol == Protocol::Icmp || (ports.first..=ports.last).contains(&port))
         };
-        let grant = self.grants.get(grant as usize)?;
-        grant
-            .applications
-            .iter()
-            .find(|application| application.ports.iter().any(allows))
+        let granted = self.grants.get(grant as usize).into_iter().flat_map(|grant| &grant.applications);
+        granted
+            .filter(move |application| application.ports.iter().any(allows))
             .map(|application| application.id)
     }
 
@@ -192,5 +204,22 @@ mod tests {
         assert_eq!(policy.application(0, packet::TCP, 22), Some(9));
         assert_eq!(policy.application(0, packet::UDP, 80), None);
         assert_eq!(policy.application(1, packet::TCP, 80), None);
+    }
+
+    #[test]
+    fn what_is_withheld_leaves_the_others_at_the_same_port() {
+        let ports = vec![Ports { protocol: Protocol::Tcp, first: 80, last: 80 }];
+        let grant =
+            Grant { applications: [7, 9].map(|id| Application { id, ports: ports.clone() }).to_vec() };
+        let with = |withheld: &[u32]| {
+            let policy =
+                Policy { grants: vec![grant.clone()], withheld: withheld.to_vec(), ..Policy::default() };
+            (policy.application(0, packet::TCP, 80), policy.is_withheld(0, packet::TCP, 80))
+        };
+        assert_eq!(with(&[]), (Some(7), false));
+        assert_eq!(with(&[7]), (Some(9), false));
+        assert_eq!(with(&[7, 9]), (None, true));
+        let policy = Policy { grants: vec![grant], withheld: vec![7, 9], ..Policy::default() };
+        assert!(!policy.is_withheld(0, packet::TCP, 22), "nobody allows that anyway");
     }
 }

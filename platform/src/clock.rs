@@ -1,8 +1,8 @@
 //! Tells when the device slept, without a timer that wakes it.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::Error;
@@ -21,7 +21,7 @@ const NEVER: libc::time_t = 9_000_000_000;
 pub struct SleepWatch {
     timer: OwnedFd,
     /// Time slept since the system started, as last seen.
-    slept: Cell<Duration>,
+    slept: Mutex<Duration>,
 }
 
 impl SleepWatch {
@@ -32,7 +32,7 @@ impl SleepWatch {
     pub fn new() -> Result<Self, Error> {
         let timer = create_timer().and_then(|timer| arm(&timer).map(|()| timer));
         let timer = timer.map_err(|source| Error::system("watch", "clock", "realtime", source))?;
-        Ok(Self { timer, slept: Cell::new(slept()) })
+        Ok(Self { timer, slept: Mutex::new(slept()) })
     }
 
     /// Takes what happened; answers for how long the system slept since the last call, if it did.
@@ -46,7 +46,8 @@ impl SleepWatch {
             Err(error) => return Err(error.into()),
         }
         let now = slept();
-        Ok(asleep(self.slept.replace(now), now))
+        let mut last = self.slept.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(asleep(std::mem::replace(&mut *last, now), now))
     }
 }
 

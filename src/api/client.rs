@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::Problem;
-use crate::status::Status;
+use crate::status::{DeviceReport, Status};
 
 /// Longest answer that is read, in octets: a status with ten thousand applications has some MiB.
 const MAX_ANSWER: usize = 32 << 20;
@@ -65,6 +65,14 @@ pub async fn connect(socket: &Path) -> Result<Status, ClientError> {
 /// When nobody answers, or with a problem.
 pub async fn disconnect(socket: &Path) -> Result<Status, ClientError> {
     request(socket, Method::POST, "/api/v1/disconnect").await
+}
+
+/// Looks at the device's security; the answer is what was found.
+///
+/// # Errors
+/// When nobody answers, or with a problem.
+pub async fn assess(socket: &Path) -> Result<DeviceReport, ClientError> {
+    request(socket, Method::POST, "/api/v1/assess").await
 }
 
 /// Asks for a resource without a body; the answer is read as JSON.

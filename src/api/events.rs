@@ -1,4 +1,4 @@
-//! `GET /api/v1/events`: the status, and what happens, as it happens.
+//! `GET /api/v1/events`: the status, the device's security, and what happens, as it happens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::streams::{Permit, answer, event};
 use super::{Caller, ControlHandle, Problem, Settings, refresh};
 use crate::event::Event;
 use crate::http_port::KeepOpen;
+use crate::posture::Assessment;
 use crate::status::Status;
 
 /// How often the status is made anew while somebody looks: figures that change more often are a blur.
@@ -29,6 +30,8 @@ struct Follower {
     handle: ControlHandle,
     status: watch::Receiver<Arc<Status>>,
     settings: watch::Receiver<Arc<Settings>>,
+    device: watch::Receiver<Arc<Assessment>>,
+    is_device_sent: bool,
     sent: Option<Arc<Status>>,
     recent: VecDeque<Arc<Event>>,
     live: broadcast::Receiver<Arc<Event>>,
@@ -50,6 +53,8 @@ pub(super) async fn events(
     let follower = Follower {
         status: handle.status.clone(),
         settings,
+        device: handle.device.watch(),
+        is_device_sent: false,
         sent: None,
         recent: recent.into(),
         live,
@@ -72,6 +77,9 @@ impl Follower {
             refresh_once(&self.handle).await;
             return self.status_event();
         }
+        if !self.is_device_sent {
+            return Some(self.device_event());
+        }
         if let Some(event) = self.recent.pop_front() {
             return Some(event_of(&event));
         }
@@ -83,6 +91,7 @@ impl Follower {
                         return Some(event);
                     }
                 }
+                Ok(()) = self.device.changed() => return Some(self.device_event()),
                 received = self.live.recv() => match received {
                     Ok(event) => return Some(event_of(&event)),
                     Err(RecvError::Lagged(_)) => {} // a reader that is slow misses some, and keeps nobody waiting
@@ -92,6 +101,12 @@ impl Follower {
                 _ = self.ticks.tick() => refresh_once(&self.handle).await,
             }
         }
+    }
+
+    fn device_event(&mut self) -> sse::Event {
+        self.is_device_sent = true;
+        let latest = Arc::clone(&self.device.borrow_and_update());
+        event("device", &latest.report())
     }
 
     /// The status, unless it is the same as the last one.

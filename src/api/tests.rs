@@ -23,6 +23,7 @@ fn example() -> Status {
         gateways: Vec::new(),
         applications: Vec::new(),
         dns: DnsStatus::default(),
+        device: None,
         proxies: None,
         carrier: None,
         system_changes: Vec::new(),
@@ -56,7 +57,8 @@ pub(super) fn handle(settings: Settings) -> (ControlHandle, mpsc::Receiver<Comma
     let (commands, received) = mpsc::channel(1);
     let (status, settings) =
         (watch::Sender::new(Arc::new(example())), watch::Sender::new(Arc::new(settings)));
-    let handle = ControlHandle::new(status.subscribe(), commands, settings.subscribe(), Events::default());
+    let (events, device) = (Events::default(), Assessor::resting());
+    let handle = ControlHandle::new(status.subscribe(), commands, settings.subscribe(), events, device);
     std::mem::forget((status, settings)); // a sender that is dropped is the connector's end
     (handle, received)
 }

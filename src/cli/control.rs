@@ -47,6 +47,9 @@ fn say(status: &Status) {
 }
 
 /// Asks the connectors of this machine, until one answers.
+///
+/// # Errors
+/// None runs, it does not answer, or says no.
 pub(super) fn ask<T>(question: impl AsyncFn(&Path) -> Result<T, ClientError>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the runtime")?;

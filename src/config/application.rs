@@ -1,5 +1,6 @@
 //! `[[application]]`, and the applications that `include_domains` and `include_ips` stand for.
 
+use super::assessment;
 use super::diagnostic::Diagnostic;
 use super::gateway::{Gateways, Reference, check_duplicate};
 use super::host::{Host, NamePattern};
@@ -68,7 +69,7 @@ fn read_row<'a>(
     let gateway = read_gateway(reader, row, gateways, &user);
     let description = row.text(reader, "description").map(|(text, _)| text.to_owned());
     let url = row.text(reader, "url").map(|(text, _)| text.to_owned());
-    let requires = row.list(reader, "requires", |text| Ok(text.to_owned()));
+    let requires = row.list(reader, "requires", assessment::known);
     Some(Application {
         name: name?.0.to_owned(),
         hosts: vec![host?],

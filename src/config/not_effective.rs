@@ -7,13 +7,7 @@ use super::schema;
 
 /// `(table, key)` without an effect in this version; `*` stands for every key of the table.
 /// Who builds a feature deletes its line here.
-const NOT_YET: &[(&str, &str)] = &[
-    ("general", "control_plane_url"),
-    ("control_plane", "*"),
-    ("auth", "*"),
-    ("device_assessment", "*"),
-    ("application", "requires"),
-];
+const NOT_YET: &[(&str, &str)] = &[("general", "control_plane_url"), ("control_plane", "*"), ("auth", "*")];
 
 /// `(table, key, for what it has no effect yet)`.
 const NOT_EVERYWHERE: &[(&str, &str, &str)] = &[("outbound_proxy", "url", "beyond the SIEM")];
@@ -38,10 +32,7 @@ impl NotEffective {
 
 /// The keys that were given and do nothing yet, in the order of the schema.
 pub(super) fn collect(reader: &Reader<'_>) -> Vec<NotEffective> {
-    let mut found: Vec<NotEffective> =
-        schema::all().filter_map(|(table, key)| check(reader, table, key.name)).collect();
-    found.extend(requirements(reader));
-    found
+    schema::all().filter_map(|(table, key)| check(reader, table, key.name)).collect()
 }
 
 fn check(reader: &Reader<'_>, table: &str, key: &str) -> Option<NotEffective> {
@@ -61,17 +52,4 @@ fn check(reader: &Reader<'_>, table: &str, key: &str) -> Option<NotEffective> {
 /// Whether the whole key does nothing yet.
 pub(super) fn is_not_yet(table: &str, key: &str) -> bool {
     NOT_YET.iter().any(|(of, name)| *of == table && (*name == "*" || *name == key))
-}
-
-fn requirements(reader: &Reader<'_>) -> Vec<NotEffective> {
-    if !is_not_yet("application", "requires") {
-        return Vec::new();
-    }
-    let rows = reader.root.get("application").and_then(|rows| rows.get_ref().as_array());
-    let given = rows.into_iter().flat_map(|rows| rows.iter()).filter_map(|row| {
-        let (key, _) = row.get_ref().as_table()?.get_key_value("requires")?;
-        let origin = reader.source.origin(&key.span());
-        Some(NotEffective { key: "application.requires".to_owned(), origin })
-    });
-    given.collect()
 }

@@ -115,7 +115,7 @@ mod tests {
         for line in [
             "## `[[gateway]]`",
             "| `preshared_key` | text; secret | none | yes |",
-            "| `requires` | text or array of texts | none | not yet |",
+            "| `requires` | text or array of texts | none | yes |",
             "| `keep_alive` | whole number, 0 to 65535 | `25` | yes |",
             "| `log_level` | `\"error\"`, `\"warn\"`, `\"info\"`, `\"debug\"`, `\"trace\"` | `\"info\"` | yes |",
             "| `split_tunneling` | `true` or `false` | none | the same as `enabled` in `[split_tunneling]` |",

@@ -286,9 +286,6 @@ fn keys_without_effect_are_reported_one_by_one() {
     assert_eq!(keys, ["auth.client_id"]);
     let text = config.not_effective[0].diagnostic().to_string();
     assert_eq!(text, "/etc/openztna/c.toml:14: warning: `auth.client_id` is not effective in this version");
-    let application =
-        "[[application]]\nname = \"a\"\nhost = \"10.77.0.1\"\nports = [\"*\"]\nrequires = [\"firewall\"]\n";
-    assert_eq!(load(&format!("{HQ}{application}")).not_effective[0].key, "application.requires");
 }
 
 #[test]

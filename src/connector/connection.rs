@@ -25,7 +25,7 @@ use super::plan::Plan;
 use super::system_dns::{SystemDns, Target};
 use super::{Reach, Setup, degraded, plan};
 use crate::config::{Gateway, Mtu, Prefix};
-use crate::dialer::Line;
+use crate::dialer::{AllWithheld, Line};
 use crate::guardian::Guardian;
 pub use carrier::BROKER_SUBCOMMAND;
 pub(super) use carrier::Carrier;
@@ -73,7 +73,7 @@ impl Foundation {
     fn lay(setup: &Setup) -> anyhow::Result<Self> {
         let watch = NetworkWatch::new();
         let facts = platform::netlink::facts().context("failed to look at the network")?;
-        let plan = plan::build(&setup.config, &local_networks(&facts, None))?;
+        let plan = plan::build(&setup.config, &local_networks(&facts, None), &setup.device.withheld)?;
         let seed = random();
         let (pool, addresses) = choose_addresses(setup, &facts, &seed)?;
         Ok(Self { watch, facts, plan, seed, pool, addresses })
@@ -230,16 +230,25 @@ impl Connection {
         addresses.await.ok()
     }
 
-    /// Refuses protected destinations at once, or lets them through again.
-    pub(super) async fn set_blocked(&self, is_blocked: bool) {
+    /// Takes applications away from this device, or gives them back: connections to them are reset before this returns.
+    /// Answers how many that were.
+    pub(super) async fn withhold(&mut self, withheld: &AllWithheld, is_blocked: bool) -> usize {
+        self.plan.policy.withheld = withheld.keys().copied().collect();
+        self.set_blocked(is_blocked).await
+    }
+
+    /// Refuses protected destinations at once, or lets them through again. Answers how many connections ended.
+    pub(super) async fn set_blocked(&self, is_blocked: bool) -> usize {
         let policy = Policy { is_blocked, ..self.plan.policy.clone() };
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::SetPolicy(policy, reply)).await.is_ok()
-            && let Ok(ended) = answer.await
-            && ended > 0
-        {
+        if self.commands.send(Command::SetPolicy(policy, reply)).await.is_err() {
+            return 0; // an engine that ended tells so by itself
+        }
+        let ended = answer.await.unwrap_or(0);
+        if ended > 0 {
             tracing::info!("{ended} connections lost their right and were reset");
         }
+        ended
     }
 
     /// Lets the link carry packets of `mtu` bytes.

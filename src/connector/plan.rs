@@ -8,6 +8,7 @@ use netstack::policy;
 use platform::dns_config::Domains;
 
 use crate::config::{Config, Host, NamePattern, PortSpec, Prefix};
+use crate::dialer::AllWithheld;
 
 /// Hosts that are asked one after the other when a path is measured; each that is silent costs a second.
 const MOST_PROBE_TARGETS: usize = 3;
@@ -27,11 +28,12 @@ pub struct Plan {
     pub refused: BTreeMap<usize, String>,
 }
 
-/// Builds the plan; `local_networks` are those that the device is connected to by itself.
+/// Builds the plan; `local_networks` are those that the device is connected to by itself, and `withheld` the
+/// applications that it may not use now.
 ///
 /// # Errors
 /// When names, gateways and servers contradict each other in a way that the configuration's own checks let pass.
-pub fn build(config: &Config, local_networks: &[Prefix]) -> anyhow::Result<Plan> {
+pub fn build(config: &Config, local_networks: &[Prefix], withheld: &AllWithheld) -> anyhow::Result<Plan> {
     let mut grants = Grants::default();
     let rules = name_rules(config, &mut grants)?;
     let (networks, refused) = networks(config, local_networks, &mut grants);
@@ -40,6 +42,7 @@ pub fn build(config: &Config, local_networks: &[Prefix]) -> anyhow::Result<Plan>
         gateways: config.gateways.iter().map(gateway).collect(),
         grants: grants.list.iter().map(|applications| grant(config, applications)).collect(),
         networks,
+        withheld: withheld.keys().copied().collect(),
         is_blocked: true,
     };
     Ok(Plan {
@@ -267,7 +270,7 @@ mod tests {
     fn plan(applications: &str, local: &[Prefix]) -> Plan {
         let text = format!("{HEAD}\n{applications}");
         let config = Config::parse(std::path::Path::new("test.toml"), &text).unwrap();
-        build(&config, local).unwrap()
+        build(&config, local, &AllWithheld::new()).unwrap()
     }
 
     #[test]
@@ -297,7 +300,7 @@ mod tests {
     fn the_path_is_measured_with_the_dns_server_or_else_the_first_host() {
         let targets = |text: &str| {
             let config = Config::parse(std::path::Path::new("test.toml"), text).unwrap();
-            let plan = build(&config, &[]).unwrap();
+            let plan = build(&config, &[], &AllWithheld::new()).unwrap();
             plan.policy.gateways[0].probe_targets.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(targets(HEAD), ["10.77.0.53", "10.77.0.1"]);
@@ -313,7 +316,7 @@ mod tests {
         let parse = |list: &str| {
             let text = format!("[dns]\nsearch_domains = [{list}]\n{HEAD}");
             let config = Config::parse(std::path::Path::new("test.toml"), &text).unwrap();
-            build(&config, &[]).map(|plan| plan.domains)
+            build(&config, &[], &AllWithheld::new()).map(|plan| plan.domains)
         };
         let domains = parse(r#""Lab.example.com.", "corp.example.com""#).unwrap();
         assert_eq!(domains.search, ["lab.example.com", "corp.example.com"]);

@@ -59,6 +59,7 @@ pub(super) fn status(
     warnings.extend(lacks_rights.then(|| LACKS_RIGHTS.to_owned()));
     let of_ports =
         [proxies::warnings(setup, report), local_api::warnings(ports), siem_warnings(siem)].concat();
+    let is_warned = is_warned || !setup.device.withheld.is_empty();
     let is_warned = is_warned || lacks_rights || !of_ports.is_empty() || !browser.warnings.is_empty();
     warnings.extend(of_ports);
     warnings.extend(browser.warnings.iter().cloned());
@@ -95,6 +96,7 @@ pub(super) fn status(
             .chain(browser.changes.iter().cloned())
             .collect(),
         carrier: connection.map(|connection| connection.carrier.words()),
+        device: Some(setup.device.summary()),
         proxies: (!report.ports.is_empty()).then(|| proxies::status(report)),
         siem: (*siem).clone(),
         drops: drops(snapshot),
@@ -212,6 +214,7 @@ fn application_status(
     connection: Option<&Connection>,
     snapshot: Option<&Snapshot>,
 ) -> ApplicationStatus {
+    let withheld = setup.device.withheld.get(&(id as u32));
     let refused = connection.and_then(|connection| connection.plan.refused.get(&id));
     let last_refusal =
         connection.zip(snapshot).and_then(|(connection, snapshot)| last_refusal(id, connection, snapshot));
@@ -221,7 +224,12 @@ fn application_status(
         host_count: application.hosts.len(),
         ports: application.ports.iter().map(ToString::to_string).collect(),
         gateway: setup.config.gateways[application.gateway].name.clone(),
-        state: refused.cloned().unwrap_or_else(|| "available".to_owned()),
+        state: match (refused, withheld) {
+            (_, Some(_)) => "blocked: device".to_owned(),
+            (Some(refused), None) => refused.clone(),
+            (None, None) => "available".to_owned(),
+        },
+        reason: withheld.map(|withheld| withheld.reason.clone()),
         flows: snapshot.and_then(|snapshot| snapshot.flows.get(id)).copied().unwrap_or(0).into(),
         last_refusal,
         description: application.description.clone(),

@@ -62,7 +62,8 @@ fn fitted(
     personal: Personal,
 ) -> anyhow::Result<Reloaded> {
     let (state_dir, events) = (running.state_dir.clone(), running.events.clone());
-    let setup = Setup { config, keys, access, personal, state_dir, events, ..*running };
+    let device = running.device.clone(); // judged anew by whoever asked for this
+    let setup = Setup { config, keys, access, personal, state_dir, events, device, ..*running };
     let api = local_api::settings(&setup)?;
     follow_log_settings(&setup.config);
     let changed_gateways = changed_gateways(running, &setup);

@@ -1,5 +1,7 @@
 //! The supervisor: one task that steers. It takes in what happened, asks the session what follows, and does it.
 
+mod device;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,6 +19,7 @@ use super::{Setup, catalogue, happened, lists, local_api, network, proxies, publ
 use crate::api::{self, Access, Command, CommandError, CommandResult, ControlHandle, ControlSocket};
 use crate::dialer::{Dialer, Switch};
 use crate::look_up::NameService;
+use crate::posture::{Assessor, Rules};
 use crate::proxy::{Kind, Proxies, State};
 use crate::session::{Action, Fault, Input, Session, Severity};
 use crate::siem::{self, Siem};
@@ -33,7 +36,12 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When the control socket cannot be made, or what was changed cannot be undone.
-pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static str>) -> anyhow::Result<()> {
+pub(super) async fn supervise(
+    mut setup: Setup,
+    end: impl Future<Output = &'static str>,
+) -> anyhow::Result<()> {
+    let assessor = Assessor::start(Rules::of(&setup.config)).await;
+    setup.device = assessor.latest();
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
     let names = setup.config.gateways.iter().map(|gateway| gateway.name.clone());
@@ -57,7 +65,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
     let (publisher, status) = watch::channel(Arc::new(first));
     let socket = ControlSocket::bind(&platform::paths::control_socket(&setup.state_dir))?;
     let (api_settings, settings_now) = watch::channel(Arc::new(local_api::settings(&setup)?));
-    let handle = ControlHandle::new(status, commands, settings_now, setup.events.clone());
+    let handle = ControlHandle::new(status, commands, settings_now, setup.events.clone(), assessor.clone());
     let server =
         api::Server::start(handle.clone(), proxies.pac_file()).context("failed to start the local API")?;
     let router = api::unix_router(handle);
@@ -74,6 +82,7 @@ pub(super) async fn supervise(setup: Setup, end: impl Future<Output = &'static s
         proxies,
         browser,
         browser_changes,
+        assessor,
         api_settings,
         port_changes: server.states(),
         siem,
@@ -132,6 +141,7 @@ struct Supervisor {
     port_changes: watch::Receiver<api::States>,
     /// Sends what happens to the company's SIEM.
     siem: Siem,
+    assessor: Assessor,
     publisher: watch::Sender<Arc<Status>>,
     since: SystemTime,
     events: mpsc::Sender<Event>,
@@ -149,6 +159,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn work(&mut self) -> anyhow::Result<()> {
+        self.begin_with_device().await?;
         if self.setup.personal.connects_at_start() {
             self.handle(Input::Start).await?;
         }
@@ -157,6 +168,7 @@ impl Supervisor {
                 Some(command) = self.command_queue.recv() => self.handle_command(command).await?,
                 Some(event) = self.event_queue.recv() => self.handle_event(event).await?,
                 what = disturbed(&mut self.connection) => self.handle_disturbance(what).await?,
+                () = self.assessor.changed() => self.judge_device().await?,
                 Ok(()) = self.proxy_changes.changed() => self.publish().await,
                 Ok(()) = self.browser_changes.changed() => self.publish().await,
                 Ok(()) = self.port_changes.changed() => self.publish().await,
@@ -208,8 +220,10 @@ impl Supervisor {
                 }
                 while self.event_queue.try_recv().is_ok() {} // they speak of what is no more
             }
-            Action::BlockProtected => self.set_blocked(true).await,
-            Action::AllowProtected => self.set_blocked(false).await,
+            // what is denied is withheld application by application, so that names resolve and a refusal says why
+            Action::BlockProtected | Action::AllowProtected => {
+                self.set_blocked(self.session.is_broken()).await;
+            }
             Action::Publish => {}
         }
         Ok(None)
@@ -243,7 +257,9 @@ impl Supervisor {
     fn say_what_is_protected(&self) {
         let config = &self.setup.config;
         let catalogue = match &self.connection {
-            Some(connection) => catalogue::of(config, &connection.plan, &connection.pool),
+            Some(connection) => {
+                catalogue::of(config, &connection.plan, &connection.pool, &self.setup.device.withheld)
+            }
             None => catalogue::disconnected(config),
         };
         self.switch.set_catalogue(Arc::new(catalogue));
@@ -332,7 +348,7 @@ impl Supervisor {
     }
 
     async fn handle_disturbance(&mut self, what: Disturbance) -> anyhow::Result<()> {
-        let is_blocked = self.session.is_blocking();
+        let is_blocked = self.session.is_broken();
         let Some(connection) = &mut self.connection else { return Ok(()) };
         match what {
             Disturbance::Dns => {
@@ -341,6 +357,7 @@ impl Supervisor {
                 }
             }
             Disturbance::Network(news) => {
+                self.assessor.look_again();
                 if let Err(error) = connection.follow_network(&self.setup, is_blocked, news).await {
                     tracing::warn!("failed to follow the network: {error:#}");
                 }
@@ -384,6 +401,7 @@ impl Supervisor {
     /// Lets another setup take effect.
     async fn follow(&mut self, reloaded: Reloaded) -> anyhow::Result<()> {
         self.setup = reloaded.setup;
+        self.follow_rules().await?;
         self.api_settings.send_replace(Arc::new(reloaded.api));
         self.setup.events.emit(happened::reloaded());
         self.siem.apply(siem::Settings::of(&self.setup.config, &self.setup.state_dir));
@@ -403,7 +421,7 @@ impl Supervisor {
 
     /// Lets the setup of now take effect on the connection that is up.
     async fn replan(&mut self, changed_gateways: Vec<u32>) -> anyhow::Result<()> {
-        let is_blocked = self.session.is_blocking();
+        let is_blocked = self.session.is_broken();
         if let Some(connection) = &mut self.connection {
             match connection.replan(&self.setup, is_blocked, &changed_gateways).await {
                 Ok(ended) => tracing::info!(

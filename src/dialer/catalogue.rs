@@ -1,5 +1,6 @@
 //! What is protected, as the configuration says, and the words for a refusal. Known also while there is no connection.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -31,6 +32,20 @@ pub struct ApplicationWords {
     pub name: String,
     /// What it allows, such as `tcp/443`.
     pub ports: Vec<String>,
+    /// Why this device may not use it now.
+    pub withheld: Option<Withheld>,
+}
+
+/// Applications that the device may not use now, by id, and why.
+pub type AllWithheld = BTreeMap<u32, Withheld>;
+
+/// Why a device may not use an application now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld {
+    /// Such as: Firewall is off.
+    pub reason: String,
+    /// What the person can do.
+    pub fix: Option<String>,
 }
 
 impl Catalogue {

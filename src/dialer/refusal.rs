@@ -32,11 +32,22 @@ impl Refusal {
     ) -> Self {
         let wanted = wanted(destination, protocol);
         let application = applications.first().map(|application| application.name.clone());
-        let rule = match (reason, applications) {
-            (RefusalReason::PortNotAllowed, [_, ..]) => port_rule(applications, &wanted),
-            _ => words(reason).to_owned(),
-        };
-        Self { hint: hint(reason, application.as_deref(), &wanted), application, rule, reason }
+        let withheld = applications.iter().find_map(|application| application.withheld.as_ref());
+        match (reason, applications, withheld) {
+            (RefusalReason::Device, _, Some(withheld)) => {
+                let rule = format!("{}: {}", words(reason), withheld.reason);
+                let hint = withheld.fix.clone().unwrap_or_else(|| hint(reason, None, &wanted));
+                Self { application, rule, reason, hint }
+            }
+            (RefusalReason::PortNotAllowed, [_, ..], _) => {
+                let rule = port_rule(applications, &wanted);
+                Self { hint: hint(reason, application.as_deref(), &wanted), application, rule, reason }
+            }
+            _ => {
+                let hint = hint(reason, application.as_deref(), &wanted);
+                Self { hint, application, rule: words(reason).to_owned(), reason }
+            }
+        }
     }
 }
 
@@ -60,6 +71,7 @@ pub fn words(reason: RefusalReason) -> &'static str {
         RefusalReason::Revoked => "Access denied: the right was taken away while the connection was open",
         RefusalReason::UnknownConnection => "the connection is not known any more: it must be opened anew",
         RefusalReason::GatewayUnreachable => "the gateway does not answer",
+        RefusalReason::Device => "Device does not meet security requirements",
     }
 }
 
@@ -96,6 +108,7 @@ fn hint(reason: RefusalReason, application: Option<&str>, wanted: &str) -> Strin
             "use the application's name, or ask your administrator for access".to_owned()
         }
         (RefusalReason::Blocked, _) => "see `openztna-client-connector status`".to_owned(),
+        (RefusalReason::Device, _) => "see `openztna-client-connector assess`".to_owned(),
         (RefusalReason::TableFull, _) => "close connections that are not needed, and try again".to_owned(),
         (RefusalReason::Revoked | RefusalReason::UnknownConnection, _) => "open it anew".to_owned(),
         (RefusalReason::GatewayUnreachable, _) => {
@@ -107,11 +120,13 @@ fn hint(reason: RefusalReason, application: Option<&str>, wanted: &str) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialer::Withheld;
 
     fn refusal(ports: &[&str]) -> Refusal {
         let application = ApplicationWords {
             name: "wiki".to_owned(),
             ports: ports.iter().map(|&port| port.to_owned()).collect(),
+            withheld: None,
         };
         let destination = "100.64.0.5:22".parse().unwrap();
         Refusal::new(RefusalReason::PortNotAllowed, &[&application], destination, Protocol::Tcp)
@@ -123,6 +138,18 @@ mod tests {
         assert_eq!(refusal.rule, "`wiki` allows tcp/443, udp/443, not tcp/22");
         assert_eq!(refusal.application.as_deref(), Some("wiki"));
         assert!(refusal.hint.contains("tcp/22 of `wiki`"), "{}", refusal.hint);
+    }
+
+    #[test]
+    fn a_device_that_is_not_good_enough_is_told_why_and_what_to_do() {
+        let withheld =
+            Withheld { reason: "Firewall is off".to_owned(), fix: Some("sudo ufw enable".to_owned()) };
+        let application =
+            ApplicationWords { name: "wiki".to_owned(), ports: Vec::new(), withheld: Some(withheld) };
+        let destination = "100.64.0.5:443".parse().unwrap();
+        let refusal = Refusal::new(RefusalReason::Device, &[&application], destination, Protocol::Tcp);
+        assert_eq!(refusal.rule, "Device does not meet security requirements: Firewall is off");
+        assert_eq!(refusal.hint, "sudo ufw enable");
     }
 
     #[test]

@@ -21,7 +21,11 @@ fn catalogue() -> Arc<Catalogue> {
         zones: Arc::new(dns::Zones::new([rule], [], gateways).unwrap()),
         networks: vec![Prefix { address: "10.77.0.0".parse().unwrap(), length: 16 }],
         search: vec!["corp.example.com".to_owned()],
-        applications: vec![ApplicationWords { name: "wiki".to_owned(), ports: vec!["tcp/443".to_owned()] }],
+        applications: vec![ApplicationWords {
+            name: "wiki".to_owned(),
+            ports: vec!["tcp/443".to_owned()],
+            withheld: None,
+        }],
         is_everything: false,
     })
 }

@@ -80,7 +80,11 @@ fn catalogue() -> Arc<Catalogue> {
         zones: Arc::new(dns::Zones::new([rule], [], gateways).unwrap()),
         networks: vec![Prefix { address: WIKI.into(), length: 32 }],
         search: Vec::new(),
-        applications: vec![ApplicationWords { name: "wiki".to_owned(), ports: vec!["tcp/443".to_owned()] }],
+        applications: vec![ApplicationWords {
+            name: "wiki".to_owned(),
+            ports: vec!["tcp/443".to_owned()],
+            withheld: None,
+        }],
         ..Catalogue::default()
     })
 }

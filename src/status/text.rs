@@ -29,6 +29,9 @@ pub fn render(status: &Status, style: Style) -> String {
     if let Some(carrier) = &status.carrier {
         line(&mut out, "", &format!("Carried by: {carrier}"));
     }
+    if let Some(message) = status.device.as_ref().and_then(|device| device.message.as_ref()) {
+        line(&mut out, "", &format!("Device: {message}; see `openztna-client-connector assess`"));
+    }
     section(&mut out, "Gateways", gateways(&status.gateways));
     section(&mut out, "Applications", applications(&status.applications));
     section(&mut out, "DNS", dns(&status.dns));
@@ -303,6 +306,7 @@ mod tests {
                 ports: vec!["tcp/80".into(), "tcp/443".into()],
                 gateway: "hq".into(),
                 state: "available".into(),
+                reason: None,
                 flows: 3,
                 last_refusal: Some(Refusal {
                     reason: "port_not_allowed".into(),
@@ -320,6 +324,7 @@ mod tests {
                 ..DnsStatus::default()
             },
             carrier: Some("TUN ztna0".into()),
+            device: None,
             proxies: None,
             system_changes: vec!["made the link ztna0".into()],
             siem: crate::status::SiemStatus::default(),

@@ -282,6 +282,7 @@ fn policy() -> Policy {
         }],
         grants: vec![Grant { applications: vec![Application { id: 0, ports: wiki }] }],
         networks: vec![Network { prefix: prefix("10.77.128.0", 24), gateway: 0, grant: 0 }],
+        withheld: Vec::new(),
         is_blocked: false,
     }
 }

@@ -151,6 +151,7 @@ impl Spec {
             gateways: (0..GATEWAYS as u32).map(gateway).collect(),
             grants: (0..=NETWORK_GRANT).map(|grant| self.grant(grant)).collect(),
             networks: if self.has_grant(NETWORK_GRANT) { networks.to_vec() } else { Vec::new() },
+            withheld: Vec::new(),
             is_blocked: self.is_blocked(),
         }
     }

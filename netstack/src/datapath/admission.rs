@@ -132,6 +132,9 @@ impl Datapath {
     /// What policy says to a flow, whatever state the gateway is in.
     fn admit(&self, destination: IpAddr, protocol: u8, port: u16) -> Result<Admission, Verdict> {
         let Mapping { gateway, real, grant } = self.destination(destination)?;
+        if self.policy.is_withheld(grant, protocol, port) {
+            return Err(Verdict::Refuse(grant, RefusalReason::Device));
+        }
         if self.policy.is_blocked {
             return Err(Verdict::Refuse(grant, RefusalReason::Blocked));
         }
@@ -206,6 +209,7 @@ impl Datapath {
         let write = match reason {
             RefusalReason::GatewayUnreachable => refusal::write_unreachable,
             RefusalReason::Blocked
+            | RefusalReason::Device
             | RefusalReason::NoApplication
             | RefusalReason::PortNotAllowed
             | RefusalReason::TableFull

@@ -26,7 +26,8 @@ impl Connection {
         changed_gateways: &[u32],
     ) -> anyhow::Result<usize> {
         let facts = platform::netlink::facts().context("failed to look at the network")?;
-        let plan = plan::build(&setup.config, &local_networks(&facts, self.carrier.link()))?;
+        let plan =
+            plan::build(&setup.config, &local_networks(&facts, self.carrier.link()), &setup.device.withheld)?;
         let has_ipv6 = self.resolvers.len() > 1;
         let written = network::plan(&self.pool, &networks(&plan), &setup.access, has_ipv6);
         let former = match &mut self.carrier {

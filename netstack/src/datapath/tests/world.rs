@@ -56,6 +56,7 @@ pub(super) fn policy() -> Policy {
             Grant { applications: vec![Application { id: 1, ports: shell }] },
         ],
         networks: vec![Network { prefix: prefix("10.77.128.0", 24), gateway: 0, grant: 0 }],
+        withheld: Vec::new(),
         is_blocked: false,
     }
 }
