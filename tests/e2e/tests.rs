@@ -5,6 +5,7 @@ mod coexistence;
 mod crash;
 mod dashboard;
 mod demo;
+mod device;
 mod failover;
 mod faults;
 mod gateway;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> Vec<Test> {
         keys::tests(),
         isolation::tests(),
         refusal::tests(),
+        device::tests(),
         users::tests(),
         without_tun::tests(),
         lifecycle::tests(),
