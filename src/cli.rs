@@ -274,7 +274,7 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
 fn no_command() -> clap::Error {
     Cli::command().error(
         clap::error::ErrorKind::MissingSubcommand,
-        "a subcommand, `--validate-config` or `--test-edr` is missing",
+        "a subcommand or a check such as `--validate-config` is missing",
     )
 }
 
