@@ -55,6 +55,7 @@ mod tests {
             ports: vec!["tcp/443".to_owned()],
             gateway: "hq".to_owned(),
             state: "available".to_owned(),
+            reason: None,
             flows: 0,
             last_refusal: None,
             description: Some("The wiki".to_owned()),
