@@ -1,6 +1,7 @@
 //! The local control API: one router, whatever it listens on.
 
 mod assets;
+mod body;
 pub mod client;
 mod config;
 mod device;

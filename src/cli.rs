@@ -174,6 +174,13 @@ enum ConfigCommand {
         #[arg(long)]
         show: bool,
     },
+    /// Show which value of a setting is in force, and where it comes from.
+    Explain {
+        #[command(flatten)]
+        sources: SourceArgs,
+        /// The setting, such as `api.port`, or the beginning of several; all without it.
+        key: Option<String>,
+    },
     /// Print the JSON Schema of the configuration, for editors and tools.
     Schema,
     /// Print the reference page of the configuration, in Markdown.
@@ -255,6 +262,9 @@ fn dispatch(command: Subcommands) -> anyhow::Result<ExitCode> {
         Subcommands::Config { command: ConfigCommand::Validate { sources, show } } => {
             Ok(validate::validate(sources.config, show))
         }
+        Subcommands::Config { command: ConfigCommand::Explain { sources, key } } => {
+            Ok(validate::explain(sources.config, key.as_deref().unwrap_or_default()))
+        }
         Subcommands::Config { command: ConfigCommand::Schema } => {
             output::line(&format!("{:#}", crate::config::json_schema::json_schema()));
             Ok(Exit::Success.into())
@@ -324,6 +334,7 @@ mod tests {
             "import wg0.conf --output c.toml",
             "config validate --config c.toml",
             "config validate --show",
+            "config explain api.port --config c.toml",
             "config reference",
             "config schema",
             "assess",

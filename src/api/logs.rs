@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
 
+use super::body::object;
 use super::query::{bad, parameters};
 use super::streams::{Permit, answer, event};
 use super::{Caller, ControlHandle, Problem, Settings};
@@ -96,7 +97,7 @@ pub(super) async fn logs(
 
 /// Changes the level until the configuration is read again, or the program ends.
 pub(super) async fn set_level(body: Bytes) -> Result<StatusCode, Problem> {
-    let level = serde_json::from_slice::<NewLevel>(&body).ok();
+    let level = object::<NewLevel>(&body).ok();
     let level = level.and_then(|NewLevel { level }| telemetry::level_of(&level));
     let level = level
         .ok_or_else(|| bad("the body must be `{\"level\": \"…\"}` with error, warn, info, debug or trace"))?;

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::body::object;
 use super::sessions::COOKIE;
 use super::{Caller, ControlHandle, Problem};
 
@@ -49,7 +50,7 @@ pub(super) async fn open(
     caller: Option<Extension<Caller>>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let Ok(Exchange { code }) = serde_json::from_slice(&body) else {
+    let Ok(Exchange { code }) = object(&body) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the body must be `{\"code\": \"…\"}`"));
     };
     let cookie = caller.and_then(|Extension(caller)| handle.sessions.exchange(&code, caller, Instant::now()));

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::body::object;
 use super::query::bad;
 use super::steering::command;
 use super::{Command, ControlHandle, Problem};
@@ -17,8 +18,8 @@ pub(super) async fn settings(State(handle): State<ControlHandle>) -> Response {
 
 /// What is not in the body stays as it is.
 pub(super) async fn change(State(handle): State<ControlHandle>, body: Bytes) -> Result<Response, Problem> {
-    let change: Personal = serde_json::from_slice(&body)
-        .map_err(|error| bad(format!("the body must be an object of settings: {error}")))?;
+    let change: Personal =
+        object(&body).map_err(|error| bad(format!("the body must be an object of settings: {error}")))?;
     if let Some(name) = handle.settings.borrow().personal.refused(&change) {
         let problem = Problem::new(StatusCode::CONFLICT, format!("`{name}` is managed by your organization"));
         return Err(problem.hint("ask the administrator"));

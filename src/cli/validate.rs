@@ -21,6 +21,34 @@ pub(super) fn validate(file: PathBuf, show: bool) -> ExitCode {
     }
 }
 
+/// Shows the settings whose names begin with `key`, and where each comes from.
+pub(super) fn explain(file: PathBuf, key: &str) -> ExitCode {
+    let config = match Config::load(&Sources::of_process(file)) {
+        Ok(config) => config,
+        Err(error) => {
+            output::complain(&invalid(&error));
+            return Exit::Configuration.into();
+        }
+    };
+    let lines = explained(&config, key);
+    if lines.is_empty() {
+        output::error(&format!("there is no setting `{key}`"), Some("`config explain` lists all"));
+        return Exit::Usage.into();
+    }
+    output::line(&lines.join("\n"));
+    Exit::Success.into()
+}
+
+fn explained(config: &Config, key: &str) -> Vec<String> {
+    let found = config.settings.iter().filter(|setting| setting.key.starts_with(key));
+    let shown = found.map(|setting| {
+        let value = if setting.value.is_empty() { "not set" } else { &setting.value };
+        let note = if setting.is_effective { "" } else { ", not effective in this version" };
+        format!("{} = {value}  # {}{note}", setting.key, setting.origin)
+    });
+    shown.collect()
+}
+
 fn invalid(error: &ConfigError) -> String {
     let is_error = |severity: Severity| severity == Severity::Error;
     let count = error.diagnostics.iter().filter(|diagnostic| is_error(diagnostic.severity)).count();
@@ -84,6 +112,16 @@ mod tests {
         assert!(!text.contains("hunter2"));
         assert!(text.ends_with("the configuration is valid: 0 gateways, 0 applications"));
         assert!(!valid(&config, false).contains("default"));
+    }
+
+    #[test]
+    fn a_setting_is_explained_by_its_value_and_its_place() {
+        let config = Config::parse(Path::new("c.toml"), "[api]\nport = 9000\n").unwrap();
+        assert_eq!(explained(&config, "api.port"), ["api.port = 9000  # c.toml:2"]);
+        assert!(explained(&config, "api.").len() > 3);
+        let unset = explained(&config, "auth.client_id");
+        assert_eq!(unset, ["auth.client_id = not set  # default, not effective in this version"]);
+        assert!(explained(&config, "nothing").is_empty());
     }
 
     #[test]

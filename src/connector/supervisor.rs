@@ -395,6 +395,7 @@ impl Supervisor {
         };
         super::say_what_is_not_effective(&reloaded.setup.config);
         self.reload_failure = None;
+        self.setup.events.emit(happened::reloaded());
         self.follow(reloaded).await
     }
 
@@ -403,7 +404,6 @@ impl Supervisor {
         self.setup = reloaded.setup;
         self.follow_rules().await?;
         self.api_settings.send_replace(Arc::new(reloaded.api));
-        self.setup.events.emit(happened::reloaded());
         self.siem.apply(siem::Settings::of(&self.setup.config, &self.setup.state_dir));
         self.proxies.apply(proxies::settings(&self.setup));
         self.browser.follow(&self.setup);

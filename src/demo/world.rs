@@ -130,7 +130,9 @@ impl World {
                 "[proxy]\nsocks_proxy = true\nsocks_port = {}\nhttp_proxy = true\nhttp_port = {}\n\n[api]\nport = {}\n\n",
                 ports.socks, ports.http, ports.pac
             ),
-            None => "[proxy]\nsocks_proxy = false\nhttp_proxy = false\n\n".to_owned(),
+            None => {
+                "[proxy]\nsocks_proxy = false\nhttp_proxy = false\n\n[api]\nenabled = false\n\n".to_owned()
+            }
         };
         text.push_str("[server]\nlog_level = \"warn\"\n\n");
         text.push_str(&format!(

@@ -13,7 +13,7 @@ const NO_NAMES: [&str; 17] = [
     "service", "sock", "toml",
 ];
 /// Shorter names would be found within ordinary sentences.
-const SHORTEST: usize = 3;
+const SHORTEST: usize = 2;
 
 /// What looks like an identity, the most special first. Each alternative is a group.
 static IDENTITIES: LazyLock<Option<Regex>> = LazyLock::new(|| {
