@@ -10,6 +10,7 @@ mod guard;
 mod lists;
 mod logs;
 mod openapi;
+mod owners;
 mod page_session;
 mod personal;
 mod problem;
@@ -24,9 +25,9 @@ mod unix;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, Uri};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use axum::{Json, Router};
@@ -181,8 +182,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<ControlHandle>)> {
 /// For the Unix socket. Every request must carry a [`Caller`] as an extension: the listener knows who is calling.
 pub fn unix_router(handle: ControlHandle) -> Router {
     let router = base().route("/api/v1/session/code", post(page_session::code));
-    let access = handle.settings.clone();
-    finish(router, &handle).layer(middleware::from_fn_with_state(access, authorize)).with_state(handle)
+    let owners = owners::Owners::new(handle.settings.clone(), handle.events.clone());
+    finish(router, &handle)
+        .layer(middleware::from_fn_with_state(Arc::new(owners), owners::check))
+        .with_state(handle)
 }
 
 /// For TCP. Every request must carry a [`Client`] as an extension.
@@ -248,23 +251,6 @@ async fn refresh(handle: &ControlHandle) {
 
 async fn health() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
-}
-
-/// Lets only those through who may read and steer.
-async fn authorize(
-    State(settings): State<watch::Receiver<Arc<Settings>>>,
-    caller: Option<Extension<Caller>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    // Without a caller the listener was wired wrongly, which must not open anything.
-    let is_allowed = caller.is_some_and(|Extension(caller)| settings.borrow().access.allows(caller));
-    if is_allowed {
-        return next.run(request).await;
-    }
-    Problem::new(StatusCode::FORBIDDEN, "this user may not read or steer the connector")
-        .hint("run the command as root, or add the user to `allowed_users` in `[tunneling]`")
-        .into_response()
 }
 
 async fn not_found(uri: Uri) -> Problem {

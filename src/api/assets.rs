@@ -9,14 +9,11 @@ use crate::dashboard;
 use crate::proxy::pac::{PAC_TYPE, PacFile};
 
 /// `GET /proxy.pac`, for those who may use the proxies.
-pub(super) async fn pac(
-    State(pac): State<PacFile>,
-    Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Response {
-    if !pac.allows(caller) {
-        return Problem::new(StatusCode::FORBIDDEN, "Access denied: this user may not use the proxies")
-            .into_response();
+pub(super) async fn pac(State(pac): State<PacFile>, caller: Option<Extension<Caller>>, uri: Uri) -> Response {
+    // another device has no caller, and could not reach the proxies
+    if !caller.is_some_and(|Extension(caller)| pac.allows(caller)) {
+        let words = "Access denied: this user may not use the proxies";
+        return Problem::new(StatusCode::FORBIDDEN, words).into_response();
     }
     match pac.script() {
         Some(script) => ([(header::CONTENT_TYPE, PAC_TYPE)], script).into_response(),

@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+pub(super) use bucket::Buckets;
 pub(super) use headers::harden;
 pub(super) use refusal::Refusal;
 pub(super) use token::same;
@@ -29,7 +30,6 @@ use super::{Caller, MAX_BODY, Problem, Settings};
 use crate::access::Access;
 use crate::event::{Event, Events, Field, Kind};
 use crate::http_port::{Client, foreign};
-use bucket::Buckets;
 
 /// Requests of one user at once, and those a second that go on: a page asks for some tens when it opens.
 const REQUESTS: (u32, f64) = (500, 200.0);

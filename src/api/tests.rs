@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 use super::client::ClientError;
 use super::*;
 use crate::status::{Colour, DnsStatus, State as SessionState};
+use axum::extract::{Extension, Request};
 
 fn example() -> Status {
     Status {
@@ -172,10 +173,14 @@ fn a_request_without_a_known_caller_is_refused() {
                 .unwrap()
                 .status()
         };
+        let (_, mut events) = handle.events.watch();
         assert_eq!(ask(None).await, StatusCode::FORBIDDEN);
         assert_eq!(ask(Some(Caller { uid: 1001 })).await, StatusCode::FORBIDDEN);
         assert_eq!(ask(Some(Caller { uid: 1000 })).await, StatusCode::OK);
         assert_eq!(ask(Some(Caller { uid: 0 })).await, StatusCode::OK);
+        let event = events.recv().await.unwrap();
+        assert_eq!(event.field(crate::event::Field::Uid), Some("1001"));
+        assert!(events.try_recv().is_err(), "what was granted is no refusal");
     });
 }
 

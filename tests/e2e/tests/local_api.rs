@@ -133,6 +133,13 @@ fn a_page_signs_in_once_and_a_person_changes_settings() {
     installation.stop(&mut connector);
     let mut connector = installation.start();
     assert!(!is_served(&installation.status().expect("a status")), "what a person chose is kept");
+    let local = ["-X", "PUT", "-H", TOKEN, "-H", "Content-Type: application/json", &settings];
+    assert_eq!(ask(&world, 0, &[&local[..], &["-d", "{\"start_at_login\":false}"]].concat()).0, "200");
+    installation.stop(&mut connector);
+    let mut connector = installation.launch();
+    installation.wait_for_state(&mut connector, "disconnected", CONNECT_LIMIT);
+    installation.run(&["up"]).success();
+    installation.wait_for_state(&mut connector, "connected", CONNECT_LIMIT);
     installation.stop(&mut connector);
 }
 
