@@ -6,6 +6,9 @@ import readline from 'node:readline';
 import { launch, violations } from './browser.mjs';
 import { headline, newPage, PATIENCE_MS, within } from './harness.mjs';
 
+/** How long the statuses of an attack are waited for, in milliseconds. */
+const SETTLE_MS = 5_000;
+
 /** Another site, and a name that leads to the device by a DNS record that its owner changed. */
 const EVIL = 'evil.example';
 const REBOUND = 'rebound.example';
@@ -25,6 +28,8 @@ const orders = {
   size: (width, height) => opened.page.setViewportSize({ width, height }),
   headline: (word) => headline(opened.page, word),
   click: (name) => opened.page.getByRole('button', { name, exact: true }).click(),
+  toggle: (name) => opened.page.getByRole('switch', { name }).click(),
+  press: (key) => opened.page.keyboard.press(key),
   tab: (name) => opened.page.getByRole('tab', { name }).click(),
   see: (text) => opened.page.getByText(text).first().waitFor(),
   choose: (label, value) => opened.page.getByLabel(label).selectOption(value),
@@ -35,6 +40,7 @@ const orders = {
     if (!await within(async () => (await found()).some((text) => text.includes(part)), PATIENCE_MS)) throw new Error(`${selector}: ${await found()}`);
   },
   address: () => opened.page.url(),
+  complaints: () => opened.complaints,
   violations: () => violations(opened.page),
   picture: (path) => opened.page.screenshot({ path, animations: 'disabled' }),
   /** When the state was shown, in milliseconds from the beginning of the visit, and the octets that were loaded. */
@@ -64,6 +70,8 @@ async function attack(kind, target) {
   wire.on('Network.requestWillBeSent', ({ requestId, request }) => { if (new URL(request.url).port === target.port) asked.add(requestId); });
   wire.on('Network.responseReceivedExtraInfo', (answer) => answered.push(answer));
   const outcome = kind === 'rebinding' ? await page.content() : await page.evaluate(ATTACKS[kind], target.href);
+  // They come beside the page's own events, perhaps a little later.
+  await within(() => statuses.length > 0 || answered.some(({ requestId }) => asked.has(requestId)), SETTLE_MS);
   statuses.push(...answered.filter(({ requestId }) => asked.has(requestId)).map(({ statusCode }) => statusCode));
   await page.close();
   site.closeAllConnections();

@@ -65,6 +65,12 @@ const routes = {
   'POST connect': (context) => steer(context, 'connected'),
   'POST disconnect': (context) => steer(context, 'disconnected'),
   'POST assess': async ({ service, answer }) => {
+    if (service.now.isSlow) {
+      service.now.isSlow = false;
+      service.now.device.assessing = true;
+      setTimeout(() => { service.now = states.connected(); }, 1_500);
+      return problem(answer, 504, 'the device is still being assessed');
+    }
     await new Promise((done) => { setTimeout(done, 400); });
     service.now = states.connected();
     service.now.device.assessed_at = new Date().toISOString();

@@ -16,6 +16,7 @@ pub(crate) const NEEDS: &[&str] = &[
     "node",
     "curl",
     "named",
+    "nft",
     "nginx",
     "openssl",
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dashboard/node_modules/playwright-core/package.json"),

@@ -51,8 +51,8 @@ function fact(label, value, tab) {
     : h('div', { key: label, class: 'fact' }, content);
 }
 
-function deviceWords({ state: found }) {
-  return { passed: text.devicePassed, failed: text.deviceFailed, unknown: text.deviceUnknown, off: text.deviceOffTitle }[found];
+function deviceWords({ state: found, message }) {
+  return message ?? { passed: text.devicePassed, failed: text.deviceFailed, unknown: text.deviceUnknown, off: text.deviceOffTitle }[found];
 }
 
 function card(gateway, now) {

@@ -1,6 +1,6 @@
 // Device Security: a card for each check, what was seen, what is required, how to fix it, and checking again.
 
-import { send } from './api.js';
+import { read, send } from './api.js';
 import { h } from './dom.js';
 import { ago, duration } from './format.js';
 import { announce, facts, badge, note, rich, sentence, timeOf } from './parts.js';
@@ -37,7 +37,7 @@ function ordered(checks) {
 
 function verdict(device, now) {
   const isBusy = device.assessing || state.busy === 'assess';
-  const title = { passed: text.devicePassed, failed: text.deviceFailed, unknown: text.deviceUnknown }[device.state];
+  const title = { passed: device.message ?? text.devicePassed, failed: text.deviceFailed, unknown: text.deviceUnknown }[device.state];
   const when = device.assessed_at
     ? timeOf(device.assessed_at, text.assessedAgo(ago(device.assessed_at, now), duration(device.interval_s)))
     : text.notChecked;
@@ -73,11 +73,25 @@ function steps(fix) {
   return lines.length === 1 ? h('p', null, rich(lines[0])) : h('ol', null, lines.map((line) => h('li', { key: line }, rich(line))));
 }
 
+/** How often, and how many times, a device is asked for whose assessment takes longer than an answer may. */
+const AGAIN_MS = 1_000;
+const MOST_TIMES = 120;
+
+/** What comes instead of an answer that was late: the device when it has been looked at. */
+async function untilDone(problem) {
+  for (let times = 0; problem.status === 504 && times < MOST_TIMES; times += 1) {
+    await new Promise((done) => { setTimeout(done, AGAIN_MS); });
+    const device = await read('device');
+    if (!device.assessing) return device;
+  }
+  throw problem;
+}
+
 async function assess() {
   change({ busy: 'assess', problem: null });
   announce(text.assessing);
   try {
-    const device = await send('POST', 'assess');
+    const device = await send('POST', 'assess').catch(untilDone);
     change({ device });
     const required = device.checks.filter((check) => check.required);
     announce(text.assessedResult(required.filter(({ state: found }) => found !== 'passed').length, required.length));

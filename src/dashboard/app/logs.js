@@ -23,7 +23,7 @@ const MEANT_MS = 1_000;
 const AGAIN_MS = 2_000;
 
 const LEVELS = Object.keys(words.level);
-const view = { level: 'info', recorded: null, filter: '', isFollowing: true, missed: 0, isBroken: false, problem: null };
+const view = { level: 'info', base: 'info', recorded: null, filter: '', isFollowing: true, missed: 0, isBroken: false, problem: null };
 let lines = [];
 let arrived = [];
 let stream = null;
@@ -47,7 +47,7 @@ export function logs() {
   return h('div', { class: 'logs' },
     tools(shown),
     view.problem ? note('bad', null, view.problem.message) : null,
-    ['debug', 'trace'].includes(view.recorded) ? note('warn', null, text.levelRaised(words.level[view.recorded])) : null,
+    rank(view.recorded) > rank(view.base) ? note('warn', null, text.levelRaised(words.level[view.recorded], words.level[view.base])) : null,
     view.isBroken ? note('warn', null, text.logBroken) : null,
     h('div', { class: 'frame' },
       h(list, { key: 'lines' }),
@@ -80,12 +80,14 @@ const visible = () => (view.filter === '' ? lines : lines.filter(matches));
 
 const matches = ({ message, target }) => `${target} ${message}`.toLowerCase().includes(view.filter.trim().toLowerCase());
 
-/** Debug and Trace must be recorded to be seen, and cost the service something: the others take that back. */
+const rank = (level) => LEVELS.indexOf(level);
+
+/** What is to be seen must be recorded, and costs the service something: a lesser choice takes that back. */
 async function choose(level) {
   view.level = level;
   view.problem = null;
-  const recorded = LEVELS.indexOf(level) > LEVELS.indexOf('info') ? level : 'info';
-  if (recorded !== (view.recorded ?? 'info')) {
+  const recorded = rank(level) > rank(view.base) ? level : view.base;
+  if (recorded !== (view.recorded ?? view.base)) {
     await send('PUT', 'logs/level', { level: recorded }).then(() => { view.recorded = recorded; }, (problem) => { view.problem = problem; });
   }
   close();
@@ -112,7 +114,7 @@ function open() {
 /** Somebody may have raised the level before. */
 async function askLevel() {
   const { level } = await read('logs?limit=1').catch(() => ({}));
-  if (level) Object.assign(view, { recorded: level });
+  if (level) Object.assign(view, { recorded: level, base: view.recorded === null ? level : view.base });
   change({});
 }
 

@@ -169,7 +169,7 @@ export const text = {
   logNoMatch: 'No line has this text.',
   logBroken: 'The log does not arrive; trying again…',
   newLines: (count) => `${count.toLocaleString('en')} new line${count === 1 ? '' : 's'} below`,
-  levelRaised: (level) => `The service records ${level} lines now. Choose Info again when you have seen enough: it costs time and room.`,
+  levelRaised: (level, before) => `The service records ${level} lines now. Choose ${before} again when you have seen enough: it costs time and room.`,
 
   refusals: 'Last refusals',
   refusalsNoneTitle: 'Nothing was refused',
@@ -223,8 +223,6 @@ export const words = {
   check: { passed: 'Passed', failed: 'Failed', unknown: 'Unknown' },
   level: { error: 'Error', warn: 'Warnings', info: 'Info', debug: 'Debug', trace: 'Trace' },
   setting: {
-    start_at_login: ['Start at login', 'The connector starts when you log in.'],
-    notifications: ['Notifications', 'Says when the connection or this device’s state changes.'],
     http_proxy: ['HTTP proxy', 'For browsers and programs that are told to use it.'],
     socks_proxy: ['SOCKS proxy', 'For SSH, databases and other programs.'],
     log_level: ['Log level', 'How much the service writes down.'],
