@@ -35,6 +35,8 @@ enum Request {
     Assess(oneshot::Sender<()>),
     /// Look at what is quickly seen, since something changed.
     LookAgain,
+    /// Look at what the rules ask for.
+    NewRules,
 }
 
 /// What the task and those who hold it work on.
@@ -120,8 +122,7 @@ impl Assessor {
     pub fn set_rules(&self, rules: Rules) -> Arc<Assessment> {
         self.shared.known().rules = Arc::new(rules);
         self.shared.publish();
-        let (reply, _) = oneshot::channel();
-        let _ = self.requests.try_send(Request::Assess(reply)); // likewise
+        let _ = self.requests.try_send(Request::NewRules); // likewise
         self.latest()
     }
 }
@@ -180,6 +181,7 @@ impl Work {
                         Why::Asked
                     }
                     Some(Request::LookAgain) => Why::Changed,
+                    Some(Request::NewRules) => Why::Time,
                     None => return,
                 },
                 Some(done) = self.jobs.join_next() => {

@@ -143,7 +143,13 @@ fn state<'a>(rules: &Rules, failing: impl Iterator<Item = &'a CheckResult>) -> D
 
 impl CheckResult {
     fn reason_in_words(&self) -> String {
-        self.reason.clone().unwrap_or_else(|| format!("{} did not pass", self.check.title()))
+        match (&self.reason, self.state) {
+            (Some(reason), CheckState::Unknown) => format!("{}: {reason}", self.check.title()),
+            (Some(reason), CheckState::Passed | CheckState::Failed) => reason.clone(),
+            (None, CheckState::Passed | CheckState::Failed | CheckState::Unknown) => {
+                format!("{} did not pass", self.check.title())
+            }
+        }
     }
 
     fn is_failing(&self) -> bool {

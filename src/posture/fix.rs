@@ -50,7 +50,7 @@ pub(super) fn updates(updates: &Updates, packaging: Packaging) -> String {
     let held = match updates.held.as_slice() {
         [] => String::new(),
         held => format!(
-            " Held back on purpose are {}: `sudo apt-mark unhold {}` lets them be updated.",
+            " Held back on purpose: {}; `sudo apt-mark unhold {}` lets go of them.",
             list(held),
             held.join(" ")
         ),

@@ -110,6 +110,7 @@ fn firewall(seen: &Firewall, packaging: Packaging) -> Finding {
     if !seen.is_active() {
         let tables = match seen.tables {
             0 => "there are no rules".to_owned(),
+            1 => "a table of rules, but it does not refuse by default what comes in".to_owned(),
             count => format!("{count} tables of rules, but none refuses by default what comes in"),
         };
         return Finding::new(Verdict::Failed, tables)

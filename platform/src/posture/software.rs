@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 /// The running processes of system accounts, sorted, each kind once. Those whose program another user could have
-/// written do not count, and neither do dead ones.
+/// written do not count, and neither do dead or stopped ones.
 ///
 /// # Errors
 /// The system shows no processes.
@@ -45,9 +45,9 @@ fn process(folder: &Path) -> Option<Process> {
     let status = fs::read_to_string(folder.join("status")).ok()?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let real_user: u32 = field("Uid:")?.split_whitespace().next()?.parse().ok()?;
-    let is_dead = field("State:").is_none_or(|state| state.starts_with(['Z', 'X']));
+    let is_idle = field("State:").is_none_or(|state| state.starts_with(['Z', 'X', 'T']));
     let program = folder.join("exe");
-    if is_dead || real_user > LAST_SYSTEM_USER || is_of_a_person(&program) {
+    if is_idle || real_user > LAST_SYSTEM_USER || is_of_a_person(&program) {
         return None;
     }
     Some(Process {
@@ -92,11 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn only_living_processes_of_system_accounts_count() {
+    fn only_working_processes_of_system_accounts_count() {
         let root = tree(&[
             (7, "clamd", "S (sleeping)", 110, "0::/system.slice/clamav-daemon.service\n"),
             (8, "clamd", "S (sleeping)", 1000, "0::/user.slice/user-1000.slice/app.slice/clamd.service\n"),
             (9, "mdatp", "Z (zombie)", 0, "0::/\n"),
+            (12, "falcon-sensor", "T (stopped)", 0, "0::/\n"),
             (10, "nobodys", "S (sleeping)", 65_534, "0::/\n"),
             (11, "sshd", "S (sleeping)", 0, "1:name=systemd:/system.slice/ssh.service\n0::/x\n"),
         ]);
