@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::check::Check;
 use super::collect::{Brought, Job, Remembered};
 use super::evaluate::{Assessment, evaluate};
 use super::evidence::Evidence;
@@ -31,7 +32,7 @@ pub struct Assessor {
 
 #[derive(Debug)]
 enum Request {
-    /// Look at everything, and answer when that is done.
+    /// Look at everything, and answer when that is done on which anything depends.
     Assess(oneshot::Sender<()>),
     /// Look at what is quickly seen, since something changed.
     LookAgain,
@@ -104,7 +105,7 @@ impl Assessor {
         self.assessments.clone()
     }
 
-    /// Looks at everything, and answers with what follows. May take as long as the slowest check.
+    /// Looks at everything, and answers with what follows. May take as long as the slowest check that is required.
     pub async fn assess(&self) -> Arc<Assessment> {
         let (reply, done) = oneshot::channel();
         if self.requests.send(Request::Assess(reply)).await.is_ok() {
@@ -160,7 +161,7 @@ struct Work {
     jobs: JoinSet<(Job, Brought)>,
     /// Jobs that run, and whether each is to run again after that.
     running: BTreeMap<Job, bool>,
-    /// Who waits for all jobs to end.
+    /// Who waits for the jobs on which anything depends.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
@@ -250,10 +251,13 @@ impl Work {
         self.settle(&shared);
     }
 
-    /// Answers those who wait, if nothing is left to do, and tells what follows.
+    /// Answers those who wait, if nothing that matters is left to do, and tells what follows. The package manager takes
+    /// half a minute on a busy device: nobody waits for it where updates are not required.
     fn settle(&mut self, shared: &Shared) {
-        let is_running = !self.running.is_empty();
-        shared.known().is_running = is_running;
+        let rules = shared.rules();
+        let is_awaited = |job: &Job| *job != Job::Updates || rules.is_required(Check::OsUpdates);
+        let is_running = self.running.keys().any(is_awaited);
+        shared.known().is_running = !self.running.is_empty();
         shared.publish();
         if !is_running {
             for reply in self.waiting.drain(..) {
