@@ -58,14 +58,17 @@ pub async fn send_test(config: &Config, state_dir: &Path, say: &dyn Fn(&str)) ->
         }
         tokio::time::timeout(SETTLED, transport.wait()).await.unwrap_or(Ok(()))?;
     }
-    say(outcome(&settings.destination));
+    say(outcome(&settings));
     Ok(())
 }
 
-fn outcome(destination: &SiemDestination) -> &'static str {
-    match destination {
+fn outcome(settings: &Settings) -> &'static str {
+    match &settings.destination {
         SiemDestination::Syslog { transport: SyslogTransport::Udp, .. } => {
             "UDP confirms nothing: look for the event in the SIEM"
+        }
+        SiemDestination::Syslog { .. } if settings.proxy.is_some() => {
+            "the proxy's system has acknowledged it: look for the event in the SIEM"
         }
         SiemDestination::Syslog { transport: SyslogTransport::Tcp | SyslogTransport::Tls, .. } => {
             "the SIEM's system has acknowledged it: look for the event in the SIEM"

@@ -76,10 +76,11 @@ impl Sender {
     }
 }
 
+/// Waits until nothing is left, or is known to have to stay.
 async fn all_sent(work: &Work<'_>) {
     loop {
         tokio::time::sleep(LOOK).await;
-        if work.backlog() == 0 {
+        if work.backlog() == 0 || work.has_failed() {
             return;
         }
     }

@@ -100,7 +100,9 @@ fn explained(error: &io::Error) -> Problem {
         Some(rustls::Error::AlertReceived(_)) => {
             problem.hint("it may want a client certificate: `siem_client_certificate` and `siem_client_key`")
         }
+        Some(rustls::Error::InvalidMessage(_)) | None => {
+            problem.hint("something else than TLS may listen there: check the port")
+        }
         Some(_) => problem,
-        None => problem.hint("something else than TLS may listen there: check the port"),
     }
 }

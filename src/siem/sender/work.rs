@@ -71,6 +71,11 @@ impl<'a> Work<'a> {
         self.news.notify_one();
     }
 
+    /// Whether the SIEM takes nothing now.
+    pub(super) fn has_failed(&self) -> bool {
+        self.board.word() == Word::Failed
+    }
+
     pub(super) fn backlog(&self) -> u64 {
         self.spool.borrow().backlog()
     }

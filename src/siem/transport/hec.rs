@@ -222,11 +222,7 @@ impl Hec {
             self.sender.ready().await?;
             self.sender.send_request(request).await
         };
-        let was_used = self.is_proven;
-        let failed = |error: hyper::Error| match was_used && (error.is_canceled() || error.is_closed()) {
-            true => Problem::quiet(), // it was ended before anything was sent
-            false => Problem::new(format!("the connection to the SIEM has failed: {error}")),
-        };
+        let failed = |error: hyper::Error| failed(&error, self.is_proven);
         let late = |_| Problem::new("the SIEM does not answer");
         let response = timeout(PATIENCE, exchange).await.map_err(late)?.map_err(failed)?;
         let (parts, body) = response.into_parts();
@@ -235,10 +231,13 @@ impl Hec {
             return Err(problem);
         }
         let body = timeout(PATIENCE, Limited::new(body, MOST_ANSWER).collect()).await;
-        let body = body.map_err(|_| Problem::new("the SIEM does not end its answer"))?;
-        let body =
-            body.map_err(|error| Problem::new(format!("failed to read the SIEM's answer: {error}")))?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        let body = match body.map_err(|_| Problem::new("the SIEM does not end its answer"))? {
+            Ok(body) => body.to_bytes(),
+            // who refuses often hangs up before it has read what it refuses: its status says enough
+            Err(_) if !parts.status.is_success() => Bytes::new(),
+            Err(error) => return Err(Problem::new(format!("failed to read the SIEM's answer: {error}"))),
+        };
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 
     /// The events one after the other, each with its time and where it comes from.
@@ -263,6 +262,18 @@ impl Hec {
         }
         body
     }
+}
+
+/// What a failure of the connection means.
+fn failed(error: &hyper::Error, was_used: bool) -> Problem {
+    if was_used && (error.is_canceled() || error.is_closed()) {
+        return Problem::quiet(); // it was ended before anything was sent
+    }
+    let problem = Problem::new(format!("the connection to the SIEM has failed: {error}"));
+    if error.is_parse() {
+        return problem.hint("something else than HTTP may listen there: check the port, and http or https");
+    }
+    problem
 }
 
 /// What every request carries.

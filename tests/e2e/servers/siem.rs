@@ -42,11 +42,31 @@ pub(crate) fn received(world: &World, transport: &str) -> Vec<Value> {
 /// A collector at port 8088.
 #[track_caller]
 pub(crate) fn collector(world: &World, mode: &str) -> Running {
+    collector_at(world, SIEM, mode)
+}
+
+/// The company's proxy at `SIEM:3128`, for alice with the password "sesame".
+#[track_caller]
+pub(crate) fn proxy(world: &World) -> Running {
+    let file = world.folder().join("tinyproxy.conf");
+    let text = format!(
+        "Port 3128\nListen {SIEM}\nTimeout 60\nBasicAuth alice sesame\nConnectPort 514\nConnectPort 6514\n"
+    );
+    fs::write(&file, text).expect("tinyproxy.conf");
+    let mut command = world.wan.command("tinyproxy");
+    let running = Running::start(command.arg("-d").arg("-c").arg(&file), &world.log_path("tinyproxy"));
+    world.wan.wait_tcp(&format!("{SIEM}:3128"), START_LIMIT);
+    running
+}
+
+/// The same at another address of the internet.
+#[track_caller]
+pub(crate) fn collector_at(world: &World, address: &str, mode: &str) -> Running {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/servers/hec.py");
     let mut command = world.wan.command("python3");
-    command.args([script, SIEM, "8088"]).arg(collected_path(world)).arg(mode);
+    command.args([script, address, "8088"]).arg(collected_path(world)).arg(mode);
     let running = Running::start(&mut command, &world.log_path("hec"));
-    world.wan.wait_tcp(&format!("{SIEM}:8088"), START_LIMIT);
+    world.wan.wait_tcp(&format!("{address}:8088"), START_LIMIT);
     running
 }
 

@@ -32,6 +32,11 @@ pub(crate) fn tests() -> Vec<Test> {
             run: a_siem_that_comes_and_goes_and_twenty_kills_lose_no_event,
         },
         Test {
+            name: "the_companys_proxy_leads_to_the_siem_and_its_refusal_is_told",
+            needs: &["python3", "rsyslogd", "openssl", "tinyproxy"],
+            run: the_companys_proxy_leads_to_the_siem_and_its_refusal_is_told,
+        },
+        Test {
             name: "a_siem_that_answers_nonsense_and_a_full_disk_are_told_and_disturb_nothing",
             needs: &["curl", "named", "nginx", "openssl", "python3"],
             run: a_siem_that_answers_nonsense_and_a_full_disk_are_told_and_disturb_nothing,
@@ -172,6 +177,53 @@ fn edits_are_found_by_the_heads(world: &World, installation: &Installation<'_>) 
     assert_eq!(found.code, 1);
     assert!(found.stderr.contains("event 1 or one before it was edited"), "{}", found.stderr);
     fs::write(&segment, text).unwrap();
+}
+
+/// The collector listens where only the proxy reaches it.
+fn the_companys_proxy_leads_to_the_siem_and_its_refusal_is_told() {
+    const WITHIN: &str = "127.0.0.1";
+    let world = World::new(ResolvConf::File);
+    let _collector = siem::collector_at(&world, WITHIN, "ack");
+    let _rsyslog = siem::rsyslog(&world);
+    let _proxy = siem::proxy(&world);
+    let proxied = |destination: &str, credentials: &str| {
+        let (siem, token) = (siem::SIEM, siem::TOKEN);
+        let lines = format!(
+            "siem_format = \"JSON\"\nsiem_destination = \"{destination}\"\n\
+             siem_http_headers = {{ \"Authorization\" = \"{token}\" }}\n\
+             [outbound_proxy]\nurl = \"http://{siem}:3128\"\n{credentials}"
+        );
+        settings(&world, &lines)
+    };
+    let alice = "username = \"alice\"\npassword = \"sesame\"";
+    let hec = format!("http://{WITHIN}:8088/services/collector/event");
+    let installation = Installation::new(&world, &proxied(&hec, ""));
+    let mut connector = installation.start();
+    let status =
+        installation.wait_for_status(&mut connector, "the refusal is told", ARRIVAL_LIMIT, |status| {
+            status["siem"]["state"] == "failed"
+        });
+    assert_eq!(status["siem"]["error"], "the proxy asks for a user name and a password");
+    installation.configure(&proxied(&hec, alice));
+    connector.signal("HUP");
+    let has = |events: &[Value], action: &str| events.iter().any(|event| event["event"]["action"] == action);
+    let arrives = |action: &str| {
+        eventually(ARRIVAL_LIMIT, &format!("{action} arrives"), || {
+            has(&siem::collected(&world), action).then_some(())
+        });
+    };
+    arrives("configuration.changed");
+    fs::write(installation.config_path(), "nonsense").unwrap();
+    connector.signal("HUP");
+    arrives("configuration.rejected");
+    world.on_client("sh", &["-c", "echo nameserver 192.0.2.1 > /etc/resolv.conf"]).success();
+    arrives("tamper.system");
+    installation.configure(&proxied(&format!("syslog+tcp://{WITHIN}:514"), alice));
+    connector.signal("HUP");
+    eventually(ARRIVAL_LIMIT, "an event arrives by a tunnel through the proxy", || {
+        (!siem::received(&world, "tcp").is_empty()).then_some(())
+    });
+    installation.stop(&mut connector);
 }
 
 fn a_siem_that_answers_nonsense_and_a_full_disk_are_told_and_disturb_nothing() {
