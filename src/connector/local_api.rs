@@ -18,7 +18,7 @@ const TOKEN_FILE: &str = "api.token";
 /// What the API is to do now.
 ///
 /// # Errors
-/// A user of `[api] allowed_users` does not exist, or no token can be made.
+/// A user of `[api] allowed_users` does not exist, or the system gives no randomness for a token.
 pub(super) fn settings(setup: &Setup) -> anyhow::Result<Settings> {
     let api = &setup.config.api;
     let token = match &api.token {
@@ -72,8 +72,10 @@ fn load_or_create_token(state_dir: &Path) -> anyhow::Result<Secret> {
     }
     let token =
         random_text().context("failed to make a token for the local API: the system gives no randomness")?;
-    platform::secret_file::replace(&path, format!("{token}\n").as_bytes())
-        .context("failed to keep the token of the local API")?;
+    if let Err(error) = platform::secret_file::replace(&path, format!("{token}\n").as_bytes()) {
+        // nobody knows this one: the command line and the dashboard need none
+        tracing::warn!("failed to keep the token of the local API: {error}; hint: set `token` in `[api]`");
+    }
     Ok(Secret::new(token))
 }
 
@@ -91,6 +93,11 @@ mod tests {
         assert!(token.reveal().len() >= 40);
         assert_eq!(load_or_create_token(folder.path()).unwrap(), token);
         assert!(!platform::secret_file::others_can_read(&folder.path().join(TOKEN_FILE)).unwrap());
+    }
+
+    #[test]
+    fn a_state_folder_that_takes_nothing_stops_nobody() {
+        assert!(load_or_create_token(Path::new("/proc/nowhere")).is_ok());
     }
 
     #[test]
