@@ -35,9 +35,9 @@ const orders = {
   choose: (label, value) => opened.page.getByLabel(label).selectOption(value),
   text: (selector) => opened.page.locator(selector).first().innerText(),
   /** Waits until an element's text has this in it. */
-  async has(selector, part) {
+  async has(selector, part, limit = PATIENCE_MS) {
     const found = () => opened.page.locator(selector).allInnerTexts();
-    if (!await within(async () => (await found()).some((text) => text.includes(part)), PATIENCE_MS)) throw new Error(`${selector}: ${await found()}`);
+    if (!await within(async () => (await found()).some((text) => text.includes(part)), limit)) throw new Error(`${selector}: ${await found()}`);
   },
   address: () => opened.page.url(),
   complaints: () => opened.complaints,
