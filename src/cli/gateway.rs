@@ -16,7 +16,7 @@ use crate::gateway::run;
 
 /// The enforcement point in front of internal hosts: lets known devices reach their applications, and nothing else.
 #[derive(Debug, Parser)]
-#[command(name = "openztna-gateway", version, about, after_help = EXIT_CODES)]
+#[command(name = "openztna-gateway", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
