@@ -81,10 +81,16 @@ fn events_reach_rsyslog_by_every_transport_and_in_every_format() {
     let mut connector = installation.start();
     let mut sequences = BTreeSet::new();
     for (round, (transport, beginning, lines)) in ways.iter().enumerate() {
-        let awaited = if round == 0 { "gateway.proven" } else { "configuration.changed" };
+        let awaited = if round == 0 { "gateway.proven" } else { "session.changed" };
         if round > 0 {
             installation.configure(&settings(&world, lines));
             connector.signal("HUP");
+            let scheme = format!("syslog+{transport}://");
+            installation.wait_for_status(&mut connector, "the new way", ARRIVAL_LIMIT, |status| {
+                status["siem"]["destination"].as_str().is_some_and(|way| way.starts_with(&scheme))
+            });
+            installation.run(&["down"]).success();
+            installation.run(&["up"]).success();
         }
         let config = installation.config_path().display().to_string();
         let said = installation.run(&["--test-siem", "--config", &config]).success();
