@@ -8,6 +8,8 @@ mod renumber;
 mod replan;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -45,6 +47,7 @@ pub(super) struct Connection {
     commands: mpsc::Sender<Command>,
     line: Line,
     thread: JoinHandle<()>,
+    is_ending: Arc<AtomicBool>,
     reporter: JoinHandle<()>,
     resolvers: Vec<IpAddr>,
     surroundings: Surroundings,
@@ -158,6 +161,7 @@ impl Connection {
             commands: engine.commands,
             line,
             thread: engine.thread,
+            is_ending: engine.is_ending,
             reporter: engine.reporter,
             resolvers,
             surroundings: Surroundings::new(watch),
@@ -291,6 +295,7 @@ impl Connection {
         if self.carrier.link().is_none() {
             self.set_blocked(true).await; // flows are reset: nobody would tell them that their device is gone
         }
+        self.is_ending.store(true, Ordering::Relaxed);
         let undone = tokio::task::spawn_blocking(move || {
             let result = self.carrier.take_back();
             let _ = self.commands.blocking_send(Command::Stop); // ended already: the same

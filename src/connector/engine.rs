@@ -144,7 +144,12 @@ impl Engine {
             let wake = self.wait().await;
             let now = Instant::now();
             match wake {
-                Wake::Io(ready) => self.handle_ready(ready, now)?,
+                Wake::Io(ready) => {
+                    if let Err(error) = self.handle_ready(ready, now) {
+                        self.tell_last_flows("disconnected");
+                        return Err(error);
+                    }
+                }
                 Wake::Reply(reply) => self.handle_reply(reply, now),
                 Wake::Command(None | Some(Command::Stop)) => {
                     self.tell_last_flows("disconnected");

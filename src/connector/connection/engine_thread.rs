@@ -1,5 +1,7 @@
 //! The engine's start, on a thread of its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -24,6 +26,8 @@ pub(super) struct Running {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) thread: JoinHandle<()>,
+    /// To be set before the link is taken away on purpose.
+    pub(super) is_ending: Arc<AtomicBool>,
     /// Ends when all is told that happened to flows.
     pub(super) reporter: JoinHandle<()>,
 }
@@ -75,22 +79,29 @@ pub(super) fn start_engine(
         flow_news,
         names: Names::of(&setup.config, &plan.policy),
     };
-    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts));
+    let is_ending = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&is_ending);
+    let thread =
+        std::thread::Builder::new().name("engine".to_owned()).spawn(move || run_engine(parts, &known));
     let thread = thread.context("failed to start the engine")?;
     let events = setup.events.clone();
     let reporter = std::thread::Builder::new().name("reporter".to_owned());
     let reporter = reporter.spawn(move || flow_reporter::report(news, &events));
-    Ok(Running { commands, requests, thread, reporter: reporter.context("failed to start the reporter")? })
+    let reporter = reporter.context("failed to start the reporter")?;
+    Ok(Running { commands, requests, thread, is_ending, reporter })
 }
 
 /// The engine's own thread: nothing that happens elsewhere keeps packets waiting.
-fn run_engine(parts: Parts) {
+fn run_engine(parts: Parts, is_ending: &AtomicBool) {
     let events = parts.events.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.context("failed to start the engine").and_then(|runtime| {
         runtime.block_on(async { Engine::new(parts).context("failed to watch the TUN")?.run().await })
     });
     if let Err(error) = result {
+        if is_ending.load(Ordering::Relaxed) {
+            return tracing::debug!("the engine ended with its link: {error:#}");
+        }
         tracing::error!("the engine ended: {error:#}");
         let _ = events.blocking_send(Event::Ended); // a supervisor that is gone has nothing to mend
     }
