@@ -35,7 +35,10 @@ pub(crate) fn start(host: &Namespace, link: &str, keys: &KeyPair, port: Option<u
     let key_path = log.with_extension("key");
     fs::write(&key_path, &keys.private).expect("a key file");
     let port = port.unwrap_or(0).to_string();
-    // The link is there a moment before the control socket.
+    // `wg` removes a control socket that is bound and not listened to yet, taking it for a dead program's.
+    eventually(SHORT, "wireguard-go listens", || {
+        running.log().contains("UAPI listener started").then_some(())
+    });
     eventually(SHORT, "wireguard-go answers", || {
         let mut set = host.command("wg");
         set.args(["set", link, "listen-port", &port, "private-key"]).arg(&key_path);
