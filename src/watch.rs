@@ -1,4 +1,4 @@
-//! What an engine's reactor watches: descriptors to read, sockets that are full, and one deadline.
+//! What loops watch: descriptors to read, sources of changes, sockets that are full, and one deadline.
 
 use std::future::Future;
 use std::io;
@@ -20,6 +20,33 @@ const FAR: Duration = Duration::from_secs(24 * 3600);
 /// When the system cannot watch it, or nothing more.
 pub(crate) fn readable<T: AsRawFd>(source: T) -> io::Result<AsyncFd<T>> {
     watched(source, Interest::READABLE)
+}
+
+/// Registers what tells of changes, if it could be made.
+///
+/// # Errors
+/// Why it could not, or why the system cannot watch it.
+pub(crate) fn source<T: AsRawFd>(made: Result<T, platform::Error>) -> anyhow::Result<AsyncFd<T>> {
+    Ok(readable(made?)?)
+}
+
+/// Waits until a source tells something; without one for ever. What it tells after this is told anew.
+pub(crate) async fn told<T: AsRawFd>(source: Option<&AsyncFd<T>>) {
+    match source {
+        Some(source) => match source.readable().await {
+            Ok(mut guard) => guard.clear_ready(),
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until then; without a time for ever.
+pub(crate) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Says that nothing is left to read, so that the next wait really waits.

@@ -71,10 +71,10 @@ impl NetworkWatch {
         loop {
             let look_at = self.pending.look_at();
             let is_due = tokio::select! {
-                () = readable(self.monitor.as_ref()) => false,
-                () = readable(self.firewall.as_ref()) => false,
-                () = readable(self.sleep.as_ref()) => false,
-                () = until(look_at) => true,
+                () = watch::told(self.monitor.as_ref()) => false,
+                () = watch::told(self.firewall.as_ref()) => false,
+                () = watch::told(self.sleep.as_ref()) => false,
+                () = watch::until(look_at) => true,
             };
             let news = self.drain();
             self.pending.add(news, Instant::now());
@@ -136,30 +136,9 @@ impl Pending {
     }
 }
 
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Registers a source with the runtime.
 fn watched<T: AsRawFd>(source: Result<T, platform::Error>) -> Option<AsyncFd<T>> {
-    let watched = source.map_err(anyhow::Error::from);
-    let watched = watched.and_then(|source| watch::readable(source).map_err(anyhow::Error::from));
-    watched.inspect_err(|error| tracing::warn!("{error:#}: changes of it are not noticed")).ok()
-}
-
-/// Waits until a source tells something; without one for ever.
-async fn readable<T: AsRawFd>(source: Option<&AsyncFd<T>>) {
-    match source {
-        // what comes after this is told anew
-        Some(source) => match source.readable().await {
-            Ok(mut guard) => guard.clear_ready(),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
+    watch::source(source).inspect_err(|error| tracing::warn!("{error:#}: changes of it are not noticed")).ok()
 }
 
 /// Takes what a source has to tell; one that fails is given up.

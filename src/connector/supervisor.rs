@@ -24,6 +24,7 @@ use crate::proxy::{Kind, Proxies, State};
 use crate::session::{Action, Fault, Input, Session, Severity};
 use crate::siem::{self, Siem};
 use crate::status::Status;
+use crate::watch::until;
 
 /// Commands of people and programs that may wait.
 const COMMAND_QUEUE: usize = 16;
@@ -467,13 +468,6 @@ impl Supervisor {
             &beside,
         );
         self.publisher.send_replace(Arc::new(status));
-    }
-}
-
-pub(super) async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -12,8 +12,8 @@ use super::store::Store;
 use super::{NameService, Names, Request, addresses, name};
 use crate::config::Endpoint;
 use crate::connector::engine::Command;
-use crate::connector::supervisor::until;
 use crate::look_up::look_up;
+use crate::watch::until;
 
 /// What came of a look-up.
 type Answer = (Box<str>, Result<Vec<IpAddr>, String>);

@@ -51,12 +51,12 @@ impl Triggers {
     pub(super) async fn next(&mut self) -> Why {
         loop {
             tokio::select! {
-                () = readable(self.firewall.as_ref()) => self.drain_firewall(),
-                () = readable(self.clock.as_ref()) => {
+                () = watch::told(self.firewall.as_ref()) => self.drain_firewall(),
+                () = watch::told(self.clock.as_ref()) => {
                     self.drain_clock();
                     return Why::Slept;
                 }
-                () = until(self.look_at) => {
+                () = watch::until(self.look_at) => {
                     (self.look_at, self.looked_at) = (None, Some(Instant::now()));
                     return Why::Firewall;
                 }
@@ -88,25 +88,7 @@ impl Triggers {
 
 /// Without the rights to watch, the device is looked at from time to time.
 fn watched<T: AsRawFd>(source: Result<T, platform::Error>) -> Option<AsyncFd<T>> {
-    let watched = source.map_err(anyhow::Error::from);
-    let watched = watched.and_then(|source| watch::readable(source).map_err(anyhow::Error::from));
-    watched.inspect_err(|error| tracing::debug!("{error:#}: changes of it are not noticed at once")).ok()
-}
-
-async fn readable<T: AsRawFd>(source: Option<&AsyncFd<T>>) {
-    match source {
-        // what comes after this is told anew
-        Some(source) => match source.readable().await {
-            Ok(mut guard) => guard.clear_ready(),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
+    watch::source(source)
+        .inspect_err(|error| tracing::debug!("{error:#}: changes of it are not noticed at once"))
+        .ok()
 }

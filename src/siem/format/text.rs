@@ -9,7 +9,7 @@ pub(super) fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Adds a hidden character as `\uXXXX`, its backslash written as `backslash`.
+/// Adds a hidden character as `\u` and four hexadecimal digits, its backslash written as `backslash`.
 pub(super) fn write_hidden(c: char, backslash: &str, out: &mut String) {
     let _ = write!(out, "{backslash}u{:04x}", u32::from(c)); // a String takes everything; all of them are below U+10000
 }
