@@ -156,6 +156,11 @@ fn each_flow_is_told_of_once_when_it_begins_and_once_when_it_ends() {
     assert_eq!(told(&mut table), ["began 5"]);
     table.note(first, Side::Remote, &segment(Tcp::FIN | Tcp::ACK, 3_002), 7, now);
     assert_eq!(told(&mut table), ["closed 100/3007"]);
+    let reset = table.insert(flow(TCP, "100.64.0.20", 7, now), now).unwrap();
+    table.note(reset, Side::Remote, &segment(Tcp::RST, 1), 0, now);
+    assert_eq!(told(&mut table), ["began 7", "closed 0/0"]);
+    table.remove(reset, FlowEnd::Idle);
+    assert_eq!(told(&mut table), [] as [&str; 0], "its end was told when it closed");
     // the same ports again
     table.note(first, Side::Device, &segment(Tcp::SYN, 9_000), 0, now);
     table.remove(first, FlowEnd::Revoked);
